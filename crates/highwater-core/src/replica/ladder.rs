@@ -1,0 +1,173 @@
+//! The repair ladder: each rung once, then the next; at the end the copy is
+//! right, or the list is quarantined. Never in a loop.
+//!
+//! The rows that the app sees stay until the repaired copy replaces them in one
+//! transaction.
+
+use super::apply::{Applied, Next, Step};
+use super::event::Event;
+use crate::local::{Copy, Generation, ListRecord, LocalTxn, Phase, Quarantine, RowChange, Rung};
+use crate::stamp::{row_check, stamp_of};
+use highwater_protocol::message::Head;
+use highwater_protocol::{Digest, ItemId, Lineage, ListKey};
+
+/// How often a rung's scan may begin again because the server's list was
+/// replaced meanwhile.
+const RESTARTS_MAX: u32 = 2;
+
+/// Rows that are read at once while a copy is recomputed.
+const CHUNK: usize = 1_000;
+
+impl<T: LocalTxn> Step<'_, T> {
+    /// The copy is not what the server has at `head`.
+    pub(super) fn failed(&mut self, head: Option<Head>) -> Result<(), T::Error> {
+        let lineage = head.map(|head| head.point.lineage);
+        match self.record.phase {
+            Phase::Quarantined(quarantine) if !self.may_retry(&quarantine, lineage) => Ok(()),
+            Phase::Repairing(rung) if self.begins_again() => self.build(rung),
+            Phase::Repairing(rung) => match rung.next() {
+                Some(next) => self.build(next),
+                None => self.quarantine(lineage),
+            },
+            // A first scan that cannot go on has nothing to recompute.
+            _ if self.record.shown.scan.is_some() => self.build(Rung::Skeleton),
+            _ => self.local(head),
+        }
+    }
+
+    /// A list in quarantine climbs again on another lineage or when its time
+    /// has come.
+    fn may_retry(&self, quarantine: &Quarantine, lineage: Option<Lineage>) -> bool {
+        lineage != quarantine.lineage || self.now_ms >= quarantine.retry_at_ms
+    }
+
+    /// Whether this rung's scan was cut short and may begin again.
+    fn begins_again(&self) -> bool {
+        let scan = self
+            .record
+            .build
+            .as_ref()
+            .and_then(|build| build.scan.as_ref());
+        scan.is_some_and(|scan| scan.restarts < RESTARTS_MAX)
+    }
+
+    /// The first rung: what do the rows themselves say?
+    fn local(&mut self, head: Option<Head>) -> Result<(), T::Error> {
+        recompute(self.txn, self.list, &mut self.record, &mut self.applied)?;
+        let shown = &mut self.record.shown;
+        match head {
+            Some(head) if (shown.digest, shown.count) == (head.digest, head.count) => {
+                shown.point = Some(head.point);
+                self.record.phase = Phase::Repairing(Rung::Local);
+                self.proved()
+            }
+            _ => self.build(Rung::Skeleton),
+        }
+    }
+
+    /// A rung that reads the list anew, beside the rows that are shown.
+    fn build(&mut self, rung: Rung) -> Result<(), T::Error> {
+        let mut restarts = 0;
+        let mut last = self.record.shown.generation;
+        if let Some(old) = self.record.build.take() {
+            self.txn.clear_generation(self.list, old.generation)?;
+            last = old.generation;
+            if self.record.phase == Phase::Repairing(rung) {
+                restarts = old.scan.map_or(0, |scan| scan.restarts) + 1;
+            }
+        }
+        let mut build = Copy::to_scan(after(last));
+        if let Some(scan) = &mut build.scan {
+            scan.restarts = restarts;
+        }
+        self.record.build = Some(build);
+        self.record.phase = Phase::Repairing(rung);
+        self.record.fence += 1;
+        self.applied.next = Next::Ask;
+        Ok(())
+    }
+
+    fn quarantine(&mut self, lineage: Option<Lineage>) -> Result<(), T::Error> {
+        if let Some(build) = self.record.build.take() {
+            self.txn.clear_generation(self.list, build.generation)?;
+        }
+        let attempts = self.record.quarantines.saturating_add(1);
+        let doubled = 1i64
+            .checked_shl(attempts.saturating_sub(1).min(30))
+            .unwrap_or(i64::MAX);
+        let delay_ms = self
+            .config
+            .quarantine_ms
+            .saturating_mul(doubled)
+            .min(self.config.quarantine_ms_max);
+        let retry_at_ms = self.now_ms.saturating_add(delay_ms);
+        self.record.quarantines = attempts;
+        self.record.fence += 1;
+        self.record.phase = Phase::Quarantined(Quarantine {
+            lineage,
+            retry_at_ms,
+        });
+        let list = self.list.clone();
+        self.applied
+            .others
+            .push(Event::Quarantined { list, retry_at_ms });
+        Ok(())
+    }
+}
+
+/// The generation after another.
+pub(super) const fn after(generation: Generation) -> Generation {
+    Generation(generation.0 + 1)
+}
+
+/// Recomputes the shown copy from its stored rows. A row that fails its check
+/// is dropped whole; a payload that does not match its row's stamp is dropped
+/// and becomes a missing detail; digest and count become those of the rows.
+pub(super) fn recompute<T: LocalTxn>(
+    txn: &mut T,
+    list: &ListKey,
+    record: &mut ListRecord,
+    applied: &mut Applied,
+) -> Result<(), T::Error> {
+    let generation = record.shown.generation;
+    let mut digest = Digest::ZERO;
+    let mut count = 0;
+    let mut after: Option<ItemId> = None;
+    loop {
+        let rows = txn.rows_by_id(list, generation, after.as_ref(), CHUNK)?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.row.id.clone());
+        for stored in rows {
+            let row = stored.row;
+            if stored.check != row_check(&row.id, &row.rank, row.stamp) {
+                txn.delete_row(list, generation, &row.id)?;
+                applied.changes.push(RowChange {
+                    id: row.id,
+                    before: Some(row.rank),
+                    after: None,
+                });
+                continue;
+            }
+            digest = digest.plus(row.stamp);
+            count += 1;
+            if row
+                .payload
+                .is_some_and(|payload| stamp_of(&row.id, &row.rank, &payload) != row.stamp)
+            {
+                txn.clear_payload(list, generation, &row.id)?;
+                if record.whole {
+                    applied.wanted.push(row.id.clone());
+                }
+                let rank = Some(row.rank);
+                applied.changes.push(RowChange {
+                    id: row.id,
+                    before: rank.clone(),
+                    after: rank,
+                });
+            }
+        }
+    }
+    record.shown.digest = digest;
+    record.shown.count = count;
+    Ok(())
+}
