@@ -1,0 +1,4 @@
+//! What the core promises, seen from outside: a device and a server that talk.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod documented;
