@@ -7,6 +7,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod drive;
 pub mod memory;
 mod store;
 mod write;
