@@ -164,12 +164,18 @@ impl Token {
     }
 }
 
-/// Whether cargo builds `path` for tests, benchmarks or examples only.
+/// Whether `path` is for tests, benchmarks or examples only: by where cargo
+/// looks for them, or as a suite that tests of other crates run.
 pub(super) fn is_test_path(path: &str) -> bool {
     let mut folders = path.split('/').rev();
     let file = folders.next();
-    file == Some("tests.rs")
-        || folders.any(|folder| matches!(folder, "tests" | "benches" | "examples" | "fuzz"))
+    matches!(file, Some("tests.rs" | "conformance.rs"))
+        || folders.any(|folder| {
+            matches!(
+                folder,
+                "tests" | "benches" | "examples" | "fuzz" | "conformance"
+            )
+        })
 }
 
 /// Whether `path` is one of `modules` or lies below one.
