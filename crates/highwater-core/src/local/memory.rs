@@ -19,11 +19,20 @@ pub struct MemoryLocal {
     rows: BTreeMap<(ListKey, Generation), Rows>,
 }
 
-/// A transaction on a [`MemoryLocal`]: a copy that replaces it at commit.
+/// A transaction on a [`MemoryLocal`]: it writes in place, and dropped before
+/// its commit it puts back what it found, newest first.
 #[derive(Debug)]
 pub struct MemoryTxn<'a> {
     kept: &'a mut MemoryLocal,
-    new: MemoryLocal,
+    undo: Vec<Undo>,
+}
+
+/// What was there before a write.
+#[derive(Debug)]
+enum Undo {
+    Record(ListKey, Option<ListRecord>),
+    Row(ListKey, Generation, ItemId, Option<StoredRow>),
+    Rows(ListKey, Generation, Rows),
 }
 
 impl MemoryLocal {
@@ -72,14 +81,77 @@ impl LocalStore for MemoryLocal {
     type Txn<'a> = MemoryTxn<'a>;
 
     fn begin(&mut self) -> Result<MemoryTxn<'_>, Infallible> {
-        let new = self.clone();
-        Ok(MemoryTxn { kept: self, new })
+        Ok(MemoryTxn {
+            kept: self,
+            undo: Vec::new(),
+        })
     }
 }
 
 impl MemoryTxn<'_> {
     fn rows(&mut self, list: &ListKey, generation: Generation) -> &mut Rows {
-        self.new.rows.entry((list.clone(), generation)).or_default()
+        self.kept
+            .rows
+            .entry((list.clone(), generation))
+            .or_default()
+    }
+
+    /// Replaces one row, or removes it.
+    fn set(
+        &mut self,
+        list: &ListKey,
+        generation: Generation,
+        id: &ItemId,
+        row: Option<StoredRow>,
+    ) -> Option<StoredRow> {
+        let rows = self.rows(list, generation);
+        let before = match row {
+            Some(row) => rows.insert(id.clone(), row),
+            None => rows.remove(id),
+        };
+        self.undo.push(Undo::Row(
+            list.clone(),
+            generation,
+            id.clone(),
+            before.clone(),
+        ));
+        before
+    }
+
+    /// Takes a whole generation away.
+    fn take(&mut self, list: &ListKey, generation: Generation) -> Rows {
+        let rows = self
+            .kept
+            .rows
+            .remove(&(list.clone(), generation))
+            .unwrap_or_default();
+        self.undo
+            .push(Undo::Rows(list.clone(), generation, rows.clone()));
+        rows
+    }
+}
+
+impl Drop for MemoryTxn<'_> {
+    fn drop(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Record(list, Some(record)) => {
+                    self.kept.records.insert(list, record);
+                }
+                Undo::Record(list, None) => {
+                    self.kept.records.remove(&list);
+                }
+                Undo::Row(list, generation, id, Some(row)) => {
+                    self.rows(&list, generation).insert(id, row);
+                }
+                Undo::Row(list, generation, id, None) => {
+                    self.rows(&list, generation).remove(&id);
+                }
+                Undo::Rows(list, generation, rows) => {
+                    self.kept.rows.insert((list, generation), rows);
+                }
+            }
+        }
     }
 }
 
@@ -95,11 +167,12 @@ impl LocalTxn for MemoryTxn<'_> {
     type Error = Infallible;
 
     fn record(&mut self, list: &ListKey) -> Result<Option<ListRecord>, Infallible> {
-        Ok(self.new.records.get(list).cloned())
+        Ok(self.kept.records.get(list).cloned())
     }
 
     fn save_record(&mut self, list: &ListKey, record: &ListRecord) -> Result<(), Infallible> {
-        self.new.records.insert(list.clone(), record.clone());
+        let before = self.kept.records.insert(list.clone(), record.clone());
+        self.undo.push(Undo::Record(list.clone(), before));
         Ok(())
     }
 
@@ -122,8 +195,7 @@ impl LocalTxn for MemoryTxn<'_> {
         row: &LocalRow,
         _likely: Likely,
     ) -> Result<Option<OldRow>, Infallible> {
-        let rows = self.rows(list, generation);
-        let before = rows.get(&row.id);
+        let before = self.rows(list, generation).get(&row.id);
         let mut row = row.clone();
         if row.payload.is_none()
             && let Some(before) = before
@@ -131,10 +203,10 @@ impl LocalTxn for MemoryTxn<'_> {
         {
             row.payload.clone_from(&before.row.payload);
         }
-        let replaced = before.map(old);
+        let id = row.id.clone();
         let check = row_check(&row.id, &row.rank, row.stamp);
-        rows.insert(row.id.clone(), StoredRow { row, check });
-        Ok(replaced)
+        let before = self.set(list, generation, &id, Some(StoredRow { row, check }));
+        Ok(before.as_ref().map(old))
     }
 
     fn clear_payload(
@@ -143,8 +215,9 @@ impl LocalTxn for MemoryTxn<'_> {
         generation: Generation,
         id: &ItemId,
     ) -> Result<(), Infallible> {
-        if let Some(stored) = self.rows(list, generation).get_mut(id) {
+        if let Some(mut stored) = self.rows(list, generation).get(id).cloned() {
             stored.row.payload = None;
+            self.set(list, generation, id, Some(stored));
         }
         Ok(())
     }
@@ -155,7 +228,7 @@ impl LocalTxn for MemoryTxn<'_> {
         generation: Generation,
         id: &ItemId,
     ) -> Result<Option<OldRow>, Infallible> {
-        Ok(self.rows(list, generation).remove(id).as_ref().map(old))
+        Ok(self.set(list, generation, id, None).as_ref().map(old))
     }
 
     fn rows_by_id(
@@ -181,26 +254,23 @@ impl LocalTxn for MemoryTxn<'_> {
         from: Generation,
         to: Generation,
     ) -> Result<Changes, Infallible> {
-        let mut before = self
-            .new
-            .rows
-            .remove(&(list.clone(), from))
-            .unwrap_or_default();
+        let mut before = self.take(list, from);
+        let mut now = self.take(list, to);
         let mut changes = Vec::new();
-        for (id, now) in self.rows(list, to).iter_mut() {
+        for (id, row) in &mut now {
             let was = before.remove(id);
             let same = was
                 .as_ref()
-                .is_some_and(|was| was.row.stamp == now.row.stamp);
-            if let (true, Some(was), None) = (same, &was, &now.row.payload) {
-                now.row.payload.clone_from(&was.row.payload);
+                .is_some_and(|was| was.row.stamp == row.row.stamp);
+            if let (true, Some(was), None) = (same, &was, &row.row.payload) {
+                row.row.payload.clone_from(&was.row.payload);
             }
-            let moved = was.as_ref().is_some_and(|was| was.row.rank != now.row.rank);
+            let moved = was.as_ref().is_some_and(|was| was.row.rank != row.row.rank);
             if !same || moved {
                 changes.push(RowChange {
                     id: id.clone(),
                     before: was.map(|was| was.row.rank),
-                    after: Some(now.row.rank.clone()),
+                    after: Some(row.row.rank.clone()),
                 });
             }
         }
@@ -209,6 +279,7 @@ impl LocalTxn for MemoryTxn<'_> {
             before: Some(was.row.rank),
             after: None,
         }));
+        self.kept.rows.insert((list.clone(), to), now);
         if changes.len() > CHANGES_MAX {
             Ok(Changes::Many)
         } else {
@@ -221,12 +292,12 @@ impl LocalTxn for MemoryTxn<'_> {
         list: &ListKey,
         generation: Generation,
     ) -> Result<(), Infallible> {
-        self.new.rows.remove(&(list.clone(), generation));
+        self.take(list, generation);
         Ok(())
     }
 
-    fn commit(self) -> Result<(), Infallible> {
-        *self.kept = self.new;
+    fn commit(mut self) -> Result<(), Infallible> {
+        self.undo.clear();
         Ok(())
     }
 }

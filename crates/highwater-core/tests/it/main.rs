@@ -1,4 +1,8 @@
 //! What the core promises, seen from outside: a device and a server that talk.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod convergence;
 mod documented;
+mod pair;
+mod proof;
+mod worlds;
