@@ -1,0 +1,48 @@
+//! The rules: what a group is, who may change it, and who may read which list.
+//!
+//! Two kinds of list hold it all. `groups` of a user are the groups that they
+//! joined; `members` of a group are the users in it, with the group's profile
+//! as the header. A group exists exactly while its `members` list is live. Each
+//! change of membership writes both lists in one transaction, so a user's
+//! `groups` moves whenever a right of theirs does ([`rights`] builds on that).
+
+mod directory;
+mod fanout;
+mod group;
+mod ids;
+mod import;
+mod operations;
+mod ranks;
+mod rights;
+
+pub use directory::{BatchOutcome, Changed, Directory};
+pub use fanout::FanOut;
+pub use ids::{GroupId, UserId, check_name, check_profile};
+pub use import::{Change, ImportRequest};
+pub use operations::{
+    Create, Describe, Dismiss, Invite, InviteOutcome, Join, Leave, Remove, RemoveOutcome, SetRole,
+};
+pub use rights::{Held, Rights, own_list};
+
+use highwater_protocol::kinds;
+
+/// The kinds of list that this server knows.
+pub const KINDS: [&str; 2] = [kinds::GROUPS, kinds::MEMBERS];
+
+/// Users that one request may invite or remove.
+pub const USERS_PER_REQUEST: usize = 1_000;
+
+/// Changes that one request may import.
+pub const CHANGES_PER_REQUEST: usize = 1_000;
+
+/// Users or changes that one transaction takes.
+pub const BATCH: usize = 250;
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A user, for themselves.
+    User(UserId),
+    /// A backend, for anybody.
+    Service,
+}

@@ -1,0 +1,468 @@
+//! What users and services do to groups: one transaction each, as a value.
+//!
+//! A user's role decides; a service may do anything for anybody. Both leave a
+//! group that has members with at least one owner, if it had one, and making
+//! somebody the owner leaves exactly one. (Only an import records roles as they
+//! are.)
+
+use super::group::{Group, Stop, not_found};
+use super::{Actor, BATCH, GroupId, UserId};
+use highwater_protocol::kinds::{GroupProfile, Member, Role};
+use highwater_protocol::{Code, ListKey, Refusal};
+use highwater_store::{Abort, Write, WriteTxn};
+
+/// A new group. Its creator, if it is a user, owns it.
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// Not in use yet.
+    pub group: GroupId,
+    /// `None`: a group that nobody is in, which only a service creates.
+    pub owner: Option<UserId>,
+    /// What it says about itself; checked.
+    pub profile: GroupProfile,
+}
+
+/// New words for a group, by its owner or an admin. Only the header changes.
+#[derive(Clone, Debug)]
+pub struct Describe {
+    /// Who asks.
+    pub actor: Actor,
+    /// Which group.
+    pub group: GroupId,
+    /// `None`: as it was.
+    pub name: Option<String>,
+    /// `None`: as it was.
+    pub description: Option<String>,
+}
+
+/// The end of a group, by its owner. In O(1): the members' own lists follow.
+#[derive(Clone, Debug)]
+pub struct Dismiss {
+    /// Who asks.
+    pub actor: Actor,
+    /// Which group.
+    pub group: GroupId,
+}
+
+/// A user enters a group as a member.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// Which group.
+    pub group: GroupId,
+    /// Who enters.
+    pub user: UserId,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// A user leaves a group. With its last member the group ends.
+#[derive(Clone, Debug)]
+pub struct Leave {
+    /// Which group.
+    pub group: GroupId,
+    /// Who leaves.
+    pub user: UserId,
+}
+
+/// Users are brought in as members, by the owner or an admin.
+#[derive(Clone, Debug)]
+pub struct Invite {
+    /// Who asks.
+    pub actor: Actor,
+    /// Which group.
+    pub group: GroupId,
+    /// Up to 250.
+    pub users: Vec<UserId>,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// What became of one invited user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InviteOutcome {
+    /// They are in.
+    Added,
+    /// They were in before; nothing changed.
+    AlreadyMember,
+}
+
+/// Members are sent away, by somebody of a higher role.
+#[derive(Clone, Debug)]
+pub struct Remove {
+    /// Who asks.
+    pub actor: Actor,
+    /// Which group.
+    pub group: GroupId,
+    /// Up to 250.
+    pub users: Vec<UserId>,
+}
+
+/// What became of one user to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// They are out.
+    Removed,
+    /// They were not in; nothing changed.
+    NotMember,
+    /// Their role is not below the asker's; nothing changed.
+    Forbidden,
+    /// They are the only owner and others remain; nothing changed.
+    OwnerRequired,
+}
+
+/// A member's new role, by the owner. Making a member the owner hands the group
+/// over: whoever owned it becomes an admin.
+#[derive(Clone, Debug)]
+pub struct SetRole {
+    /// Who asks.
+    pub actor: Actor,
+    /// Which group.
+    pub group: GroupId,
+    /// Whose role.
+    pub user: UserId,
+    /// The new one.
+    pub role: Role,
+}
+
+impl InviteOutcome {
+    /// The outcome as an answer names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::AlreadyMember => "already_member",
+        }
+    }
+}
+
+impl RemoveOutcome {
+    /// The outcome as an answer names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::NotMember => "not_member",
+            Self::Forbidden => "forbidden",
+            Self::OwnerRequired => "owner_required",
+        }
+    }
+}
+
+fn refuse(code: Code, field: &str, message: &str) -> Stop {
+    Abort::Refused(Refusal::new(code, message).at(field))
+}
+
+/// The asker's role; `None` for a service, which stands above all roles.
+///
+/// Refused with `group_not_found` if the group does not exist, or the asker is
+/// not in it.
+async fn role_of<T: WriteTxn>(
+    actor: &Actor,
+    group: &mut Group<'_, T>,
+) -> Result<Option<Role>, Stop> {
+    group.existing().await?;
+    match actor {
+        Actor::Service => Ok(None),
+        Actor::User(user) => match group.member(user).await? {
+            Some(member) => Ok(Some(member.role)),
+            None => Err(not_found()),
+        },
+    }
+}
+
+/// Lets the asker pass if their role is `least` or higher.
+async fn require<T: WriteTxn>(
+    actor: &Actor,
+    group: &mut Group<'_, T>,
+    least: Role,
+) -> Result<Option<Role>, Stop> {
+    let role = role_of(actor, group).await?;
+    // Higher roles come first.
+    if role.is_some_and(|role| role > least) {
+        let message = match least {
+            Role::Owner => "only the group's owner may do this",
+            Role::Admin | Role::Member => "only the group's owner and admins may do this",
+        };
+        return Err(refuse(Code::Forbidden, "group", message));
+    }
+    Ok(role)
+}
+
+fn with_groups_of<'a>(
+    group: &GroupId,
+    users: impl IntoIterator<Item = &'a UserId>,
+) -> Vec<ListKey> {
+    let mut lists = vec![group.members()];
+    lists.extend(users.into_iter().map(UserId::groups));
+    lists
+}
+
+impl Write for Create {
+    type Output = ();
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        with_groups_of(&self.group, &self.owner)
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
+        let mut group = Group::new(txn, &self.group);
+        if group.head().await?.is_some() {
+            return Err(refuse(
+                Code::GroupExists,
+                "group",
+                "a group with this id exists",
+            ));
+        }
+        group.put_profile(&self.profile).await?;
+        if let Some(owner) = &self.owner {
+            let member = Member {
+                role: Role::Owner,
+                joined_at_ms: self.profile.created_at_ms,
+            };
+            group.admit(owner, &member).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Describe {
+    type Output = ();
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        vec![self.group.members()]
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
+        let mut group = Group::new(txn, &self.group);
+        require(&self.actor, &mut group, Role::Admin).await?;
+        let mut profile = group.profile().await?;
+        if let Some(name) = &self.name {
+            profile.name.clone_from(name);
+        }
+        if let Some(description) = &self.description {
+            profile.description.clone_from(description);
+        }
+        Ok(group.put_profile(&profile).await?)
+    }
+}
+
+impl Write for Dismiss {
+    type Output = ();
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        with_groups_of(&self.group, self.asker())
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
+        let mut group = Group::new(txn, &self.group);
+        require(&self.actor, &mut group, Role::Owner).await?;
+        // Whoever dismissed it sees it gone at once, in their own list too.
+        if let Some(user) = self.asker() {
+            group.forget(user).await?;
+        }
+        group.dismiss().await
+    }
+}
+
+impl Dismiss {
+    const fn asker(&self) -> Option<&UserId> {
+        match &self.actor {
+            Actor::User(user) => Some(user),
+            Actor::Service => None,
+        }
+    }
+}
+
+impl Write for Join {
+    type Output = ();
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        with_groups_of(&self.group, [&self.user])
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
+        let mut group = Group::new(txn, &self.group);
+        group.existing().await?;
+        if group.member(&self.user).await?.is_some() {
+            return Err(refuse(
+                Code::AlreadyMember,
+                "user",
+                "the user is a member of the group already",
+            ));
+        }
+        let member = Member {
+            role: Role::Member,
+            joined_at_ms: self.at_ms,
+        };
+        Ok(group.admit(&self.user, &member).await?)
+    }
+}
+
+impl Write for Leave {
+    /// Whether the group ended with its last member.
+    type Output = bool;
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        with_groups_of(&self.group, [&self.user])
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<bool, Stop> {
+        let mut group = Group::new(txn, &self.group);
+        let Some(member) = group.member(&self.user).await? else {
+            return Err(refuse(
+                Code::NotMember,
+                "user",
+                "the user is not a member of such a group",
+            ));
+        };
+        if group.size().await? == 1 {
+            group.forget(&self.user).await?;
+            group.dismiss().await?;
+            return Ok(true);
+        }
+        if member.role == Role::Owner && !group.has_other_owner(&self.user).await? {
+            return Err(owner_required());
+        }
+        group.expel(&self.user).await?;
+        Ok(false)
+    }
+}
+
+fn owner_required() -> Stop {
+    refuse(
+        Code::OwnerRequired,
+        "user",
+        "the only owner cannot go while others remain: make another member the owner first",
+    )
+}
+
+impl Write for Invite {
+    /// One for each of the users, in their order.
+    type Output = Vec<InviteOutcome>;
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        with_groups_of(&self.group, &self.users)
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Vec<InviteOutcome>, Stop> {
+        let mut group = Group::new(txn, &self.group);
+        require(&self.actor, &mut group, Role::Admin).await?;
+        let member = Member {
+            role: Role::Member,
+            joined_at_ms: self.at_ms,
+        };
+        let mut outcomes = Vec::with_capacity(self.users.len());
+        for user in &self.users {
+            outcomes.push(if group.member(user).await?.is_some() {
+                InviteOutcome::AlreadyMember
+            } else {
+                group.admit(user, &member).await?;
+                InviteOutcome::Added
+            });
+        }
+        Ok(outcomes)
+    }
+}
+
+impl Write for Remove {
+    /// One for each of the users, in their order.
+    type Output = Vec<RemoveOutcome>;
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        with_groups_of(&self.group, &self.users)
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Vec<RemoveOutcome>, Stop> {
+        let mut group = Group::new(txn, &self.group);
+        let role = require(&self.actor, &mut group, Role::Admin).await?;
+        let mut outcomes = vec![None; self.users.len()];
+        // An owner can only go when nobody is left behind: they go last.
+        for owners in [false, true] {
+            for (user, outcome) in self.users.iter().zip(&mut outcomes) {
+                if outcome.is_none() {
+                    *outcome = remove(&mut group, role, user, owners).await?;
+                }
+            }
+        }
+        let settled = |outcome: Option<_>| outcome.unwrap_or(RemoveOutcome::NotMember);
+        Ok(outcomes.into_iter().map(settled).collect())
+    }
+}
+
+/// Removes one user, if the asker's `role` is above theirs. `None`: an owner,
+/// whose turn it is not.
+async fn remove<T: WriteTxn>(
+    group: &mut Group<'_, T>,
+    role: Option<Role>,
+    user: &UserId,
+    owners: bool,
+) -> Result<Option<RemoveOutcome>, Stop> {
+    let Some(member) = group.member(user).await? else {
+        return Ok(Some(RemoveOutcome::NotMember));
+    };
+    // Higher roles come first.
+    if role.is_some_and(|role| role >= member.role) {
+        return Ok(Some(RemoveOutcome::Forbidden));
+    }
+    if member.role == Role::Owner {
+        if !owners {
+            return Ok(None);
+        }
+        if group.size().await? > 1 && !group.has_other_owner(user).await? {
+            return Ok(Some(RemoveOutcome::OwnerRequired));
+        }
+    }
+    group.expel(user).await?;
+    Ok(Some(RemoveOutcome::Removed))
+}
+
+impl Write for SetRole {
+    type Output = ();
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        vec![self.group.members()]
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
+        let mut group = Group::new(txn, &self.group);
+        require(&self.actor, &mut group, Role::Owner).await?;
+        let Some(member) = group.member(&self.user).await? else {
+            return Err(refuse(
+                Code::NotMember,
+                "user",
+                "the user is not a member of the group",
+            ));
+        };
+        let changed = |role| Member { role, ..member };
+        if self.role == Role::Owner {
+            hand_over(&mut group, &self.user).await?;
+        } else if member.role == Role::Owner && !group.has_other_owner(&self.user).await? {
+            return Err(owner_required());
+        }
+        Ok(group.put_member(&self.user, &changed(self.role)).await?)
+    }
+}
+
+/// Makes every owner but `to` an admin.
+async fn hand_over<T: WriteTxn>(group: &mut Group<'_, T>, to: &UserId) -> Result<(), Stop> {
+    let owners = group.owners(BATCH + 1).await?;
+    if owners.len() > BATCH {
+        let message = format!("the group has more than {BATCH} owners: change their roles first");
+        return Err(refuse(Code::OwnerRequired, "user", &message));
+    }
+    for (owner, member) in owners {
+        if owner != *to {
+            let role = Role::Admin;
+            group.put_member(&owner, &Member { role, ..member }).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Ranks: where an item of a built-in kind stands, computed from its content.
+//!
+//! Ranks compare bytewise, so numbers are written big-endian. What a rank is
+//! made by is part of the kind: changing it moves every item of every list.
+
+use highwater_protocol::Rank;
+use highwater_protocol::kinds::{JoinedGroup, Member, Role};
+
+/// Owners first, then admins, then members; within a role by time of joining.
+#[must_use]
+pub(super) fn of_member(member: &Member) -> Rank {
+    let role = match member.role {
+        Role::Owner => 0,
+        Role::Admin => 1,
+        Role::Member => 2,
+    };
+    let mut bytes = Vec::with_capacity(9);
+    bytes.push(role);
+    bytes.extend_from_slice(&since_1970(member.joined_at_ms).to_be_bytes());
+    rank(bytes)
+}
+
+/// The group that was joined last comes first.
+#[must_use]
+pub(super) fn of_group(group: &JoinedGroup) -> Rank {
+    let newest_first = u64::MAX - since_1970(group.joined_at_ms);
+    rank(newest_first.to_be_bytes().to_vec())
+}
+
+/// Times before 1970 count as 1970.
+fn since_1970(time_ms: i64) -> u64 {
+    u64::try_from(time_ms).unwrap_or(0)
+}
+
+fn rank(bytes: Vec<u8>) -> Rank {
+    Rank::new(bytes).unwrap_or_else(|no| unreachable!("a rank of nine bytes is short: {no}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_stand_by_role_then_by_time() {
+        let place = |role, joined_at_ms| of_member(&Member { role, joined_at_ms });
+        let order = [
+            place(Role::Owner, 9),
+            place(Role::Admin, -5),
+            place(Role::Admin, 1),
+            place(Role::Admin, 256),
+            place(Role::Member, 0),
+            place(Role::Member, i64::MAX),
+        ];
+        assert!(order.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn the_newest_group_stands_first() {
+        let place = |joined_at_ms| of_group(&JoinedGroup { joined_at_ms });
+        let order = [place(i64::MAX), place(256), place(255), place(0)];
+        assert!(order.is_sorted_by(|a, b| a < b));
+        assert_eq!(place(-1), place(0));
+    }
+}

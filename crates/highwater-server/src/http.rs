@@ -1,0 +1,265 @@
+//! HTTP: one of the ways in which the messages travel, and the only place that
+//! knows it.
+
+mod admin;
+mod body;
+mod coding;
+mod groups;
+mod health;
+mod negotiate;
+mod reads;
+mod reply;
+pub(crate) mod serve;
+mod sync;
+
+use crate::auth::{Authenticator, Identity};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::Directory;
+use crate::metrics::Metrics;
+use crate::request_id::RequestId;
+use crate::stop::Stop;
+use crate::sync::Reader;
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use futures::FutureExt as _;
+use highwater_protocol::{Code, Refusal};
+use highwater_store::Store;
+use http::header::{AUTHORIZATION, CONNECTION};
+use http::{HeaderMap, HeaderValue, Version};
+use negotiate::Terms;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
+
+/// When a caller may find a busy server ready, in milliseconds.
+const BUSY_RETRY_MS: u64 = 1_000;
+
+/// Everything that a request may need.
+#[derive(Debug)]
+pub(crate) struct App<S> {
+    pub(crate) config: Config,
+    pub(crate) store: S,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) reader: Reader<S>,
+    pub(crate) directory: Directory<S>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) stop: Stop,
+    /// One for each request that may be answered at once.
+    pub(crate) permits: Semaphore,
+    pub(crate) started: Instant,
+}
+
+impl<S: Store> App<S> {
+    /// Who sent a request.
+    fn identify(&self, headers: &HeaderMap) -> Result<Arc<Identity>, Refusal> {
+        let mut sent = headers.get_all(AUTHORIZATION).iter();
+        match (sent.next(), sent.next()) {
+            (header, None) => self
+                .authenticator
+                .authenticate(header.map(HeaderValue::as_bytes)),
+            (_, Some(_)) => Err(Refusal::new(
+                Code::InvalidToken,
+                "the request has more than one authorization",
+            )
+            .at("authorization")),
+        }
+    }
+}
+
+/// The addresses, and who answers at them. Ids in a path are percent-encoded:
+/// a slash within one is `%2F`.
+pub(crate) fn router<S: Store>(app: &Arc<App<S>>) -> Router {
+    Router::new()
+        .route("/v1/sync", post(sync::sync::<S>))
+        .route("/v1/hello", get(health::hello::<S>))
+        .route("/v1/lists/{kind}/{*owner}", get(reads::list::<S>))
+        .route("/v1/groups", post(groups::create::<S>))
+        .route(
+            "/v1/groups/{group}",
+            get(reads::group::<S>)
+                .patch(groups::describe::<S>)
+                .delete(groups::dismiss::<S>),
+        )
+        .route("/v1/groups/{group}/members:join", post(groups::join::<S>))
+        .route("/v1/groups/{group}/members:leave", post(groups::leave::<S>))
+        .route(
+            "/v1/groups/{group}/members:invite",
+            post(groups::invite::<S>),
+        )
+        .route(
+            "/v1/groups/{group}/members:remove",
+            post(groups::remove::<S>),
+        )
+        .route(
+            "/v1/groups/{group}/members/{user}/role",
+            put(groups::set_role::<S>),
+        )
+        .route("/v1/admin/import", post(admin::import::<S>))
+        .route("/v1/admin/status", get(admin::status::<S>))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready::<S>))
+        .route("/metrics", get(health::metrics::<S>))
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .with_state(Arc::clone(app))
+}
+
+/// The name of a path in metrics and logs: of its route, never of what is in it.
+fn route(path: &str) -> &'static str {
+    let Some(path) = path.strip_prefix("/v1/") else {
+        return match path {
+            "/healthz" => "healthz",
+            "/readyz" => "readyz",
+            "/metrics" => "metrics",
+            _ => "none",
+        };
+    };
+    match path {
+        "sync" => "sync",
+        "hello" => "hello",
+        "groups" => "groups",
+        "admin/import" => "admin/import",
+        "admin/status" => "admin/status",
+        _ if path.starts_with("lists/") => "lists",
+        _ => match path
+            .strip_prefix("groups/")
+            .map(|path| path.split_once('/'))
+        {
+            Some(None) => "groups/group",
+            Some(Some((_, "members:join"))) => "groups/join",
+            Some(Some((_, "members:leave"))) => "groups/leave",
+            Some(Some((_, "members:invite"))) => "groups/invite",
+            Some(Some((_, "members:remove"))) => "groups/remove",
+            Some(Some((_, rest))) if rest.ends_with("/role") => "groups/role",
+            _ => "none",
+        },
+    }
+}
+
+/// Whether a route is answered however busy the server is.
+fn is_always_answered(route: &str) -> bool {
+    matches!(route, "healthz" | "readyz" | "metrics")
+}
+
+/// Counts a request as being answered for as long as it lives: a caller who
+/// hangs up takes the work on their request with them.
+struct InFlight<'a>(&'a Metrics);
+
+impl<'a> InFlight<'a> {
+    fn new(metrics: &'a Metrics) -> Self {
+        metrics.request_began();
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.request_ended();
+    }
+}
+
+/// Answers one request: everything that concerns all of them is here.
+pub(crate) async fn handle<S, B>(
+    app: &App<S>,
+    router: Router,
+    mut request: http::Request<B>,
+) -> Response
+where
+    S: Store,
+    B: HttpBody<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    let began = Instant::now();
+    let in_flight = InFlight::new(&app.metrics);
+    let route = route(request.uri().path());
+    let method = request.method().clone();
+    let version = request.version();
+    let id = RequestId::of(request.headers());
+    let terms = Terms::of(request.headers());
+    request.extensions_mut().insert(terms);
+
+    let permit = app.permits.try_acquire();
+    let mut response = if permit.is_err() && !is_always_answered(route) {
+        let busy = Refusal::new(Code::Unavailable, "the server is busy: try again")
+            .retry_after_ms(BUSY_RETRY_MS);
+        reply::refusal(terms, busy)
+    } else {
+        let answered = AssertUnwindSafe(router.oneshot(request.map(Body::new))).catch_unwind();
+        match id.scope(answered).await {
+            Ok(Ok(response)) => response,
+            Err(_) => {
+                let failed = Refusal::new(Code::Internal, "the server failed on this request");
+                reply::refusal(terms, failed)
+            }
+        }
+    };
+    drop(permit);
+    drop(in_flight);
+
+    let status = response.status();
+    if status.is_server_error() {
+        response.headers_mut().insert("x-request-id", id.header());
+    }
+    if app.stop.is_said() && version <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    let took = began.elapsed();
+    let sent = response.body().size_hint().exact();
+    app.metrics
+        .answered_request(route, status.as_u16(), took, sent);
+    let (status, ms, bytes) = (status.as_u16(), took.as_secs_f64() * 1e3, sent.unwrap_or(0));
+    match status {
+        500.. => tracing::error!(request = %id, %method, route, status, ms, bytes, "answered"),
+        400.. => tracing::info!(request = %id, %method, route, status, ms, bytes, "answered"),
+        _ => tracing::debug!(request = %id, %method, route, status, ms, bytes, "answered"),
+    }
+    response
+}
+
+/// How a request wants to be answered.
+fn terms(request: &Request) -> Terms {
+    request
+        .extensions()
+        .get()
+        .copied()
+        .unwrap_or_else(|| Terms::of(request.headers()))
+}
+
+/// What there is to a request whose body is of no interest. (A body cannot be
+/// shared, so a request that has one cannot be held while something is awaited.)
+fn head(request: Request) -> (Terms, HeaderMap) {
+    let terms = terms(&request);
+    (terms, request.into_parts().0.headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_named_without_what_is_in_the_path() {
+        for (path, name) in [
+            ("/v1/sync", "sync"),
+            ("/v1/lists/members/org/team", "lists"),
+            ("/v1/groups", "groups"),
+            ("/v1/groups/org%2Fteam", "groups/group"),
+            ("/v1/groups/g/members:invite", "groups/invite"),
+            ("/v1/groups/g/members/u/role", "groups/role"),
+            ("/v1/groups/g/x", "none"),
+            ("/v1/admin/import", "admin/import"),
+            ("/healthz", "healthz"),
+            ("/secret", "none"),
+            ("", "none"),
+        ] {
+            assert_eq!(route(path), name, "{path}");
+        }
+    }
+}

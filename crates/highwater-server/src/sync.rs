@@ -1,0 +1,278 @@
+//! A sync, from a parsed request to its answers: from heads in memory where all
+//! copies are right, else from a snapshot.
+
+use crate::domain::{Actor, Held, Rights, own_list};
+use crate::fault;
+use crate::metrics::Metrics;
+use crate::request_id;
+use highwater_core::Head;
+use highwater_core::answer::{self, Access, Budget};
+use highwater_core::reads::{ListState, PageLimit, Payloads, Reads};
+use highwater_protocol::message::{
+    Answer, Content, Cursor, ListAnswer, ListRequest, Position, Row, Snapshot, SyncRequest,
+    SyncResponse,
+};
+use highwater_protocol::{Code, ListKey, Refusal, limits};
+use highwater_store::{Store, StoreError};
+use std::sync::Arc;
+
+/// Answers readers.
+#[derive(Debug)]
+pub(crate) struct Reader<S> {
+    store: S,
+    rights: Rights,
+    metrics: Arc<Metrics>,
+}
+
+/// A list as one piece, or the news that the reader has it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    /// It is where the reader's copy is.
+    NotModified,
+    /// All of it.
+    List(Snapshot),
+}
+
+impl<S: Store> Reader<S> {
+    pub(crate) const fn new(store: S, rights: Rights, metrics: Arc<Metrics>) -> Self {
+        Self {
+            store,
+            rights,
+            metrics,
+        }
+    }
+
+    /// Answers a sync.
+    ///
+    /// # Errors
+    /// What the store could not read, as the caller is told it.
+    pub(crate) async fn sync(
+        &self,
+        actor: &Actor,
+        request: &SyncRequest,
+    ) -> Result<SyncResponse, Refusal> {
+        let in_memory = self.from_memory(actor, request);
+        self.metrics.synced(in_memory.is_some());
+        let response = match in_memory {
+            Some(response) => response,
+            None => self
+                .from_store(actor, request)
+                .await
+                .map_err(|error| self.failed(&error))?,
+        };
+        self.count(&response);
+        Ok(response)
+    }
+
+    /// The answer if every copy is right and its reader's rights are known: no
+    /// disk is touched.
+    fn from_memory(&self, actor: &Actor, request: &SyncRequest) -> Option<SyncResponse> {
+        let cursors = request
+            .lists
+            .iter()
+            .map(cursor_alone)
+            .collect::<Option<Vec<_>>>()?;
+        let mut keys = Vec::with_capacity(request.lists.len() + 1);
+        keys.extend(request.lists.iter().map(|list| list.list.clone()));
+        keys.extend(own_list(actor));
+        let states = self.store.cached_states(&keys)?;
+        let held: Vec<_> = request
+            .lists
+            .iter()
+            .map(|list| &list.list)
+            .zip(&states)
+            .collect();
+        let own = states.get(request.lists.len());
+        if !self.rights.recalls(actor, Held { own, lists: &held }) {
+            return None;
+        }
+        let mut response = SyncResponse {
+            aligned: 0,
+            answers: Vec::new(),
+        };
+        for (list, (cursor, (_, state))) in cursors.into_iter().zip(&held).enumerate() {
+            match answer::aligned(&head_of(state)?, cursor)? {
+                Answer::Aligned => response.aligned += 1,
+                answer => response.answers.push(ListAnswer {
+                    list,
+                    answer,
+                    details: Vec::new(),
+                }),
+            }
+        }
+        Some(response)
+    }
+
+    async fn from_store(
+        &self,
+        actor: &Actor,
+        request: &SyncRequest,
+    ) -> Result<SyncResponse, StoreError> {
+        let lists: Vec<_> = request.lists.iter().map(|list| &list.list).collect();
+        let snapshot = self.snapshot(actor, &lists).await?;
+        let access = self.rights.decide(actor, &snapshot, &lists).await?;
+        let budget = Budget::with_page_rows(request.page_rows);
+        answer::answer(&snapshot, request, &access, budget).await
+    }
+
+    async fn snapshot(&self, actor: &Actor, lists: &[&ListKey]) -> Result<S::Snapshot, StoreError> {
+        let mut read: Vec<ListKey> = lists.iter().map(|list| (*list).clone()).collect();
+        read.extend(own_list(actor));
+        self.store.snapshot(&read).await
+    }
+
+    /// Reads a whole list, unless the reader has it: `has` says whether a head
+    /// is that of the reader's copy.
+    ///
+    /// # Errors
+    /// `unknown_kind`; `forbidden`, whether or not the list exists; `not_found`
+    /// for a list that ended; what the store could not read.
+    pub(crate) async fn whole(
+        &self,
+        actor: &Actor,
+        list: &ListKey,
+        has: impl Fn(&Head) -> bool + Sync,
+    ) -> Result<Whole, Refusal> {
+        if self.has_in_memory(actor, list, &has) {
+            return Ok(Whole::NotModified);
+        }
+        let failed = |error: StoreError| self.failed(&error);
+        let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
+        self.check(actor, &snapshot, list).await?;
+        let state = snapshot.state(list).await.map_err(failed)?;
+        let head = head_of(&state).ok_or_else(ended)?;
+        if has(&head) {
+            return Ok(Whole::NotModified);
+        }
+        let rows = whole(&snapshot, list, &head).await.map_err(failed)?;
+        Ok(Whole::List(Snapshot {
+            head: head.announced(),
+            rows,
+        }))
+    }
+
+    fn has_in_memory(&self, actor: &Actor, list: &ListKey, has: impl Fn(&Head) -> bool) -> bool {
+        let mut keys = vec![list.clone()];
+        keys.extend(own_list(actor));
+        let Some(states) = self.store.cached_states(&keys) else {
+            return false;
+        };
+        let Some((state, own)) = states.split_first() else {
+            return false;
+        };
+        let held = Held {
+            own: own.first(),
+            lists: &[(list, state)],
+        };
+        self.rights.recalls(actor, held) && head_of(state).is_some_and(|head| has(&head))
+    }
+
+    /// The header of a list, with the list's head.
+    ///
+    /// # Errors
+    /// As of [`Self::whole`]; `not_found` for a list without a header.
+    pub(crate) async fn header(
+        &self,
+        actor: &Actor,
+        list: &ListKey,
+    ) -> Result<(Head, bytes::Bytes), Refusal> {
+        let failed = |error: StoreError| self.failed(&error);
+        let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
+        self.check(actor, &snapshot, list).await?;
+        let state = snapshot.state(list).await.map_err(failed)?;
+        let head = head_of(&state).ok_or_else(ended)?;
+        let id = highwater_protocol::ItemId::header();
+        let found = snapshot.items(list, &[id]).await.map_err(failed)?;
+        let header = found.into_iter().next().ok_or_else(ended)?;
+        Ok((head, header.payload))
+    }
+
+    async fn check(
+        &self,
+        actor: &Actor,
+        snapshot: &S::Snapshot,
+        list: &ListKey,
+    ) -> Result<(), Refusal> {
+        let access = self.rights.decide(actor, snapshot, &[list]).await;
+        match access.map_err(|error| self.failed(&error))?.first() {
+            Some(Access::Read) => Ok(()),
+            Some(Access::Refused(no)) => Err(no.clone().at("kind")),
+            Some(Access::Denied) | None => Err(Refusal::new(
+                Code::Forbidden,
+                "you may not read this list, or it does not exist",
+            )
+            .at("owner")),
+        }
+    }
+
+    fn failed(&self, error: &StoreError) -> Refusal {
+        self.metrics.store_failed(fault::name(error), false);
+        tracing::error!(request = request_id::current(), %error, "a read failed");
+        fault::of_store(error)
+    }
+
+    fn count(&self, response: &SyncResponse) {
+        self.metrics.answered("aligned", response.aligned);
+        for answer in &response.answers {
+            self.metrics.answered(name(&answer.answer), 1);
+        }
+    }
+}
+
+fn ended() -> Refusal {
+    Refusal::new(Code::NotFound, "the list was deleted").at("owner")
+}
+
+/// The cursor of a list that nothing else is asked about.
+fn cursor_alone(list: &ListRequest) -> Option<&Cursor> {
+    match &list.position {
+        Position::Cursor(cursor) if list.details.is_empty() => Some(cursor),
+        Position::Cursor(_) | Position::Scan(_) => None,
+    }
+}
+
+/// A list that never was reads as an empty one.
+const fn head_of(state: &ListState) -> Option<Head> {
+    match state {
+        ListState::Live(head) => Some(*head),
+        ListState::Absent(lineage) => Some(Head::empty(*lineage)),
+        ListState::Ended(_) => None,
+    }
+}
+
+async fn whole<R: Reads>(reads: &R, list: &ListKey, head: &Head) -> Result<Vec<Row>, R::Error> {
+    let limit = PageLimit {
+        rows: limits::PAGE_ROWS,
+        bytes: limits::PAGE_BYTES,
+    };
+    let mut rows = Vec::new();
+    let mut after = None;
+    loop {
+        let page = reads
+            .scan(list, head.version, after.as_ref(), Payloads::All, limit)
+            .await?;
+        rows.extend(page.rows.into_iter().map(|item| Row {
+            id: item.id,
+            rank: item.rank,
+            content: Content::Payload(item.payload),
+        }));
+        after = page.next;
+        if after.is_none() {
+            return Ok(rows);
+        }
+    }
+}
+
+/// An answer as the metrics name it.
+const fn name(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Aligned => "aligned",
+        Answer::Adopt(_) => "adopt",
+        Answer::Delta(_) => "delta",
+        Answer::Diverged(_) => "diverged",
+        Answer::Gone(_) => "gone",
+        Answer::Scan(_) => "scan",
+        Answer::Deferred => "deferred",
+        Answer::Refused(_) => "refused",
+    }
+}

@@ -1,0 +1,74 @@
+//! The work that no request waits for: fan-out and purging.
+
+use crate::domain::FanOut;
+use crate::http::App;
+use highwater_store::Store;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// How long a worker that failed badly is left alone.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// The workers of a running server. They stop with it.
+pub(crate) struct Upkeep {
+    workers: JoinSet<()>,
+}
+
+impl Upkeep {
+    pub(crate) fn start<S: Store>(app: &Arc<App<S>>, fan_out: &Arc<FanOut<S>>) -> Self {
+        let mut workers = JoinSet::new();
+        let (at, work) = (Arc::clone(app), Arc::clone(fan_out));
+        workers.spawn(supervised("fan-out", Arc::clone(app), move || {
+            let (app, fan_out) = (Arc::clone(&at), Arc::clone(&work));
+            tokio::spawn(async move { fan_out.run(&app.clock, app.stop.clone()).await })
+        }));
+        let at = Arc::clone(app);
+        workers.spawn(supervised("purge", Arc::clone(app), move || {
+            tokio::spawn(purge(Arc::clone(&at)))
+        }));
+        Self { workers }
+    }
+
+    /// Waits until the workers have finished the step that they are at.
+    pub(crate) async fn finish(mut self) {
+        while self.workers.join_next().await.is_some() {}
+    }
+}
+
+/// Keeps a worker at work: one that panics is a fault of ours, and no reason
+/// that its work is never done again.
+async fn supervised<S: Store>(
+    name: &'static str,
+    app: Arc<App<S>>,
+    start: impl Fn() -> JoinHandle<()> + Send,
+) {
+    let mut stop = app.stop.clone();
+    while !stop.is_said() {
+        if let Err(error) = start().await {
+            tracing::error!(worker = name, %error, "a worker failed, and is started again");
+            let _ = tokio::time::timeout(RESTART_DELAY, stop.said()).await;
+        }
+    }
+}
+
+/// Purges tombstones now and then.
+fn purge<S: Store>(app: Arc<App<S>>) -> impl Future<Output = ()> + Send {
+    async move {
+        let mut stop = app.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.said() => return,
+                () = tokio::time::sleep(app.config.purge_interval) => {}
+            }
+            match app.store.purge(app.clock.now_ms(), app.config.purge).await {
+                Ok(purged) => {
+                    app.metrics.purged(purged.tombstones);
+                    tracing::debug!(purged.lists, purged.tombstones, "purged");
+                }
+                Err(error) => tracing::warn!(%error, "tombstones could not be purged"),
+            }
+        }
+    }
+}
