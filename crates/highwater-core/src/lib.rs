@@ -46,6 +46,9 @@
 //! assert!(replica.poll_request(now_ms, &mut db)?.is_none());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+
+#![warn(clippy::iter_over_hash_type)]
+
 pub mod answer;
 mod delta;
 mod head;

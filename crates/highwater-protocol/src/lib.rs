@@ -35,6 +35,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![warn(clippy::iter_over_hash_type)]
+
 pub mod codec;
 pub mod error;
 mod ids;

@@ -5,6 +5,8 @@
 //! its plain twin; [`conformance`] is the suite that both, and every later
 //! store, must pass.
 
+#![warn(clippy::iter_over_hash_type)]
+
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod drive;
