@@ -110,6 +110,13 @@ impl Crate {
     }
 }
 
+impl Dependency {
+    /// Whether what is built for users needs it.
+    pub(super) fn is_shipped(&self) -> bool {
+        self.table != Table::Dev
+    }
+}
+
 fn manifest(tree: &Tree, path: &str) -> anyhow::Result<toml::Table> {
     tree.text(path)
         .with_context(|| format!("{path} is missing"))?

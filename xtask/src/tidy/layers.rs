@@ -1,6 +1,6 @@
 //! Which crate may stand on which, and what the deterministic ones may reach.
 
-use super::crates::{Crate, Table};
+use super::crates::Crate;
 use super::rust::{RustFile, is_test_path};
 use super::tree::{line_of, within};
 use super::{House, Report, Rule};
@@ -8,7 +8,7 @@ use super::{House, Report, Rule};
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "reading-order",
-        asks: "a crate depends only on crates before it in the workspace's `members`",
+        asks: "a crate uses only crates before it in the workspace's `members`",
         check: reading_order,
     },
     Rule {
@@ -96,9 +96,11 @@ const WORLDLY_MODULES: [&str; 5] = ["env", "fs", "net", "process", "thread"];
 /// Types of `std` that tell the time.
 const CLOCKS: [&str; 2] = ["Instant", "SystemTime"];
 
+/// Tests are exempt here and below: a replica is tested against a store, and
+/// an SDK against a server.
 fn reading_order(house: &House, report: &mut Report) {
     for (position, member) in house.crates.iter().enumerate() {
-        for dependency in &member.dependencies {
+        for dependency in member.dependencies.iter().filter(|used| used.is_shipped()) {
             let Some(below) = house.crates.position(&dependency.name) else {
                 continue;
             };
@@ -117,7 +119,6 @@ fn reading_order(house: &House, report: &mut Report) {
     }
 }
 
-/// Tests are exempt: an SDK is tested against a server.
 fn meeting_place(house: &House, report: &mut Report) {
     let sides = ["highwater-sdk", "highwater-server"];
     for (side, other) in [(sides[0], sides[1]), (sides[1], sides[0])] {
@@ -127,7 +128,7 @@ fn meeting_place(house: &House, report: &mut Report) {
         let meets = member
             .dependencies
             .iter()
-            .any(|dependency| dependency.name == other && dependency.table != Table::Dev);
+            .any(|dependency| dependency.name == other && dependency.is_shipped());
         if meets {
             report.add(
                 &member.manifest_path(),
@@ -310,14 +311,18 @@ mod tests {
     fn a_crate_stands_only_on_those_before_it() {
         let tidy = [ROOT, PROTOCOL, CORE, SERVER, SDK];
         assert_eq!(check("reading-order", &tidy), Vec::<String>::new());
-        let upward = (
-            "p/Cargo.toml",
-            "[package]\nname = 'highwater-protocol'\n[dev-dependencies]\nhighwater-core = { workspace = true }",
-        );
-        assert_eq!(
-            check("reading-order", &[ROOT, upward, CORE, SERVER, SDK]),
-            ["p/Cargo.toml:4: highwater-protocol depends on highwater-core, which stands above it"]
-        );
+        let found = |table: &str| {
+            let upward = format!(
+                "[package]\nname = 'highwater-protocol'\n[{table}]\nhighwater-core.workspace = true"
+            );
+            let upward = ("p/Cargo.toml", upward.as_str());
+            check("reading-order", &[ROOT, upward, CORE, SERVER, SDK])
+        };
+        let expected =
+            ["p/Cargo.toml:4: highwater-protocol depends on highwater-core, which stands above it"];
+        assert_eq!(found("dependencies"), expected);
+        assert_eq!(found("build-dependencies"), expected);
+        assert_eq!(found("dev-dependencies"), Vec::<String>::new());
     }
 
     #[test]
