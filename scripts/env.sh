@@ -37,7 +37,7 @@ packages_known=false
 update_packages() {
     $packages_known && return
     say "apt-get update"
-    as_root apt-get update -qq >&2
+    as_root apt-get update -qq >/dev/null
     packages_known=true
 }
 
@@ -47,7 +47,7 @@ install_packages() {
     update_packages
     say "apt-get install $*"
     as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "$@" >&2
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # The lowest Rust that builds this, as rust-toolchain.toml pins it.

@@ -38,7 +38,7 @@ rust_from_rustup() {
         return $status
     fi
     say "installing Rust $rust_pinned"
-    RUSTUP_MAX_RETRIES=1 timeout 600 rustup toolchain install "$rust_pinned" --no-self-update --profile minimal \
+    RUST_BACKTRACE=0 RUSTUP_MAX_RETRIES=1 timeout 600 rustup toolchain install "$rust_pinned" --no-self-update --profile minimal \
         --component rustfmt,clippy >&2
 }
 
@@ -81,7 +81,7 @@ check_tools() {
     fi
     if uses_rustup; then
         say "installing rustfmt and clippy"
-        rustup component add rustfmt clippy >&2
+        RUST_BACKTRACE=0 rustup component add rustfmt clippy >&2
     elif [ "$(command -v cargo)" = /usr/bin/cargo ] && dpkg -s cargo-web >/dev/null 2>&1; then
         install_packages rustfmt-web rust-web-clippy
     elif [ "$(command -v cargo)" = /usr/bin/cargo ] && have apt-get; then

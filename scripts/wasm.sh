@@ -17,7 +17,7 @@ with_rustup() {
     uses_rustup || return 1
     if ! rustup_has_target; then
         say "adding the target $wasm"
-        timeout 120 rustup target add "$wasm" >&2 || return 1
+        RUST_BACKTRACE=0 timeout 120 rustup target add "$wasm" >&2 || return 1
         rustup_has_target || return 1
     fi
     say "$wasm: protocol and core"
@@ -39,7 +39,8 @@ with_debian() {
     env -u RUSTUP_TOOLCHAIN RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc \
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-19 \
         CARGO_TARGET_DIR="$target/wasm-debian" \
-        /usr/bin/cargo "${build[@]}" -Zbuild-std=std,panic_abort || exit
+        /usr/bin/cargo "${build[@]}" -Zbuild-std=std,panic_abort \
+        --config 'profile.dev.package."*".opt-level=0' || exit
 }
 
 case "${WASM_RUST:-}" in
