@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
 # Runs all tests: with cargo-nextest where it is installed, otherwise with
-# cargo's own runner, and then the examples in the documentation. What follows
-# on the command line goes to the first.
+# cargo's own runner, and then the examples in the documentation. Arguments, as in
+# `scripts/test.sh -p highwater-core`, choose some of the tests instead.
 source "$(dirname "$0")/env.sh"
 need_toolchain
 
+examples=false
+if [ $# = 0 ]; then
+    examples=true
+    set -- --workspace
+fi
+
 if cargo nextest --version >/dev/null 2>&1; then
     say "tests"
-    cargo nextest run --workspace --locked "$@"
+    cargo nextest run --locked "$@"
 else
     say "tests, with cargo's own runner as cargo-nextest is not installed"
-    cargo test --workspace --all-targets --no-fail-fast --locked "$@"
+    cargo test --all-targets --no-fail-fast --locked "$@"
 fi
-say "examples in the documentation"
-cargo test --workspace --doc --locked
+if $examples; then
+    say "examples in the documentation"
+    cargo test --workspace --doc --locked
+fi
