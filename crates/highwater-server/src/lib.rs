@@ -41,12 +41,12 @@ mod upkeep;
 pub use crate::http::serve::Summary;
 pub use clock::Clock;
 pub use logging::init_logging;
+pub use metrics::Metrics;
 
 use crate::auth::{Authenticator, Keys};
 use crate::config::Config;
 use crate::domain::{Directory, FanOut, Rights};
 use crate::http::{App, router, serve};
-use crate::metrics::Metrics;
 use crate::stop::{Stop, Stopper};
 use crate::sync::Reader;
 use crate::upkeep::Upkeep;

@@ -22,6 +22,11 @@ impl Stopper {
 }
 
 impl Stop {
+    /// One that is never said.
+    pub(crate) fn never() -> Self {
+        Self(watch::channel(false).1)
+    }
+
     /// Whether it was said.
     pub(crate) fn is_said(&self) -> bool {
         *self.0.borrow()

@@ -103,6 +103,14 @@ impl<S: Store> FanOut<S> {
         self.wake.notify_one();
     }
 
+    /// Does all that is queued now.
+    ///
+    /// # Errors
+    /// What the store could not do. What is left stays queued.
+    pub async fn finish(&self, clock: &Clock) -> Result<(), StoreError> {
+        self.drain(clock, &Stop::never()).await
+    }
+
     /// Works until it is told to stop, beginning with what an earlier process
     /// left. A step that has begun is finished.
     pub(crate) async fn run(&self, clock: &Clock, mut stop: Stop) {

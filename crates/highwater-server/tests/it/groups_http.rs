@@ -1,0 +1,383 @@
+//! The operations as requests: addresses, bodies, answers.
+
+use crate::kit::{Running, ids, store};
+use highwater_protocol::kinds::{JoinedGroup, Payload as _};
+use highwater_protocol::message::Content;
+use serde_json::{Value, json};
+
+fn heads(answer: &Value) -> Vec<String> {
+    let heads = answer["heads"].as_array().unwrap().iter();
+    heads
+        .map(|head| {
+            format!(
+                "{}/{}",
+                head["kind"].as_str().unwrap(),
+                head["owner"].as_str().unwrap()
+            )
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_group_lives_its_life_over_http() {
+    let server = Running::start(store()).await;
+    let (mut o, mut m) = (server.user("o").await, server.user("m").await);
+    let body = json!({"group": "org/team", "name": "Team", "description": "all of us"});
+    let created = o.post("/v1/groups", &body).await;
+    assert_eq!(created.status, 201);
+    let created = created.json();
+    assert_eq!(heads(&created), ["groups/o", "members/org/team"]);
+    assert_eq!(created["heads"][1]["version"], 2);
+    assert_eq!(created["heads"][1]["count"], 2);
+    assert_eq!(created["heads"][1]["lineage"].as_str().unwrap().len(), 16);
+    assert_eq!(created["heads"][1]["digest"].as_str().unwrap().len(), 32);
+
+    // A user sees their own list and the group's, nobody else's.
+    server.hands.move_on(1_000);
+    let joined = m
+        .send("POST", "/v1/groups/org%2Fteam/members:join", &[], &[])
+        .await;
+    assert_eq!(heads(&joined.ok().json()), ["groups/m", "members/org/team"]);
+    let invited = json!({"users": ["a", "m", "b"]});
+    let invited = o
+        .post("/v1/groups/org%2Fteam/members:invite", &invited)
+        .await
+        .ok()
+        .json();
+    assert_eq!(heads(&invited), ["members/org/team"]);
+    assert_eq!(
+        invited["results"],
+        json!([
+            {"user": "a", "result": "added"},
+            {"user": "m", "result": "already_member"},
+            {"user": "b", "result": "added"},
+        ])
+    );
+
+    let named = json!({"name": "New"});
+    let named = o
+        .json("PATCH", "/v1/groups/org%2fteam", &named)
+        .await
+        .ok()
+        .json();
+    assert_eq!(heads(&named), ["members/org/team"]);
+    let profile = m.get("/v1/groups/org%2Fteam").await.ok().json();
+    assert_eq!(
+        profile,
+        json!({
+            "group": "org/team",
+            "name": "New",
+            "description": "all of us",
+            "created_at_ms": crate::kit::NOW_MS,
+            "members": 4,
+        })
+    );
+
+    let role = json!({"role": "admin"});
+    o.json("PUT", "/v1/groups/org%2Fteam/members/m/role", &role)
+        .await
+        .ok();
+    let members = m.list("members", "org/team").await;
+    assert_eq!(ids(&members.rows), ["", "o", "m", "a", "b"]);
+    let removed = json!({"users": ["a", "o", "x"]});
+    let removed = m
+        .post("/v1/groups/org%2Fteam/members:remove", &removed)
+        .await
+        .ok()
+        .json();
+    assert_eq!(
+        removed["results"],
+        json!([
+            {"user": "a", "result": "removed"},
+            {"user": "o", "result": "forbidden"},
+            {"user": "x", "result": "not_member"},
+        ])
+    );
+    let groups = m.list("groups", "m").await;
+    let Content::Payload(payload) = &groups.rows[0].content else {
+        panic!("a snapshot has payloads");
+    };
+    let joined = JoinedGroup::decode(payload).unwrap();
+    assert_eq!(joined.joined_at_ms, crate::kit::NOW_MS + 1_000);
+
+    let left = m
+        .post("/v1/groups/org%2Fteam/members:leave", &json!({}))
+        .await
+        .ok()
+        .json();
+    assert_eq!(heads(&left), ["groups/m"]);
+    let dismissed = o
+        .send("DELETE", "/v1/groups/org%2Fteam", &[], &[])
+        .await
+        .ok()
+        .json();
+    assert_eq!(heads(&dismissed), ["groups/o"]);
+    let again = o.send("DELETE", "/v1/groups/org%2Fteam", &[], &[]).await;
+    assert_eq!(
+        again.refusal(),
+        (404, "group_not_found".to_owned(), "group".to_owned(), 0)
+    );
+    server.end().await;
+}
+
+/// An OpenIM server trusted the request: a join could name another user.
+#[tokio::test]
+async fn nobody_acts_for_another_but_a_service() {
+    let server = Running::start(store()).await;
+    let mut x = server.user("x").await;
+    let forbidden = |field: &str| (403, "forbidden".to_owned(), field.to_owned(), 0);
+    let body = json!({"group": "g", "name": "G", "owner": "o"});
+    assert_eq!(
+        x.post("/v1/groups", &body).await.refusal(),
+        forbidden("owner")
+    );
+    let mut service = server.service().await;
+    let created = service.post("/v1/groups", &body).await.ok().json();
+    assert_eq!(heads(&created), ["groups/o", "members/g"]);
+    for verb in ["join", "leave"] {
+        let path = format!("/v1/groups/g/members:{verb}");
+        let other = x.post(&path, &json!({"user": "o"})).await;
+        assert_eq!(other.refusal(), forbidden("user"), "{verb}");
+        let nobody = service.post(&path, &json!({})).await;
+        assert_eq!(
+            nobody.refusal(),
+            (400, "invalid_field".to_owned(), "user".to_owned(), 0)
+        );
+    }
+    service
+        .post("/v1/groups/g/members:join", &json!({"user": "y"}))
+        .await
+        .ok();
+    let own = x
+        .post("/v1/groups/g/members:join", &json!({"user": "x"}))
+        .await
+        .ok();
+    assert_eq!(heads(&own.json()), ["groups/x", "members/g"]);
+    service
+        .post("/v1/groups/g/members:leave", &json!({"user": "y"}))
+        .await
+        .ok();
+    let last_owner = service
+        .post("/v1/groups/g/members:leave", &json!({"user": "o"}))
+        .await;
+    assert_eq!(
+        last_owner.refusal(),
+        (409, "owner_required".to_owned(), "user".to_owned(), 0)
+    );
+    // A group that nobody is in yet.
+    service
+        .post("/v1/groups", &json!({"group": "h", "name": "H"}))
+        .await
+        .ok();
+    assert_eq!(service.list("members", "h").await.head.count, 1);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_thousand_users_are_invited_and_removed_at_once_and_no_more() {
+    let server = Running::start(store()).await;
+    let mut o = server.user("o").await;
+    o.post("/v1/groups", &json!({"group": "g", "name": "G"}))
+        .await
+        .ok();
+    let users =
+        |count: usize| -> Vec<String> { (0..count).map(|at| format!("u{at:04}")).collect() };
+    let path = "/v1/groups/g/members:invite";
+    let too_many = o.post(path, &json!({"users": users(1_001)})).await;
+    assert_eq!(
+        too_many.refusal(),
+        (400, "too_many".to_owned(), "users".to_owned(), 1_000)
+    );
+    let none = o.post(path, &json!({"users": []})).await;
+    assert_eq!(
+        none.refusal(),
+        (400, "invalid_field".to_owned(), "users".to_owned(), 0)
+    );
+    let invited = o
+        .post(path, &json!({"users": users(1_000)}))
+        .await
+        .ok()
+        .json();
+    assert_eq!(invited["results"].as_array().unwrap().len(), 1_000);
+    assert_eq!(invited["heads"][0]["count"], 1_002);
+    assert_eq!(o.list("members", "g").await.rows.len(), 1_002);
+    let path = "/v1/groups/g/members:remove";
+    let removed = o
+        .post(path, &json!({"users": users(1_000)}))
+        .await
+        .ok()
+        .json();
+    assert_eq!(removed["heads"][0]["count"], 2);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn where_joining_is_closed_one_is_invited() {
+    let server = Running::configured(store(), &[("open_join", "false")]).await;
+    let (mut o, mut x) = (server.user("o").await, server.user("x").await);
+    o.post("/v1/groups", &json!({"group": "g", "name": "G"}))
+        .await
+        .ok();
+    // Whether or not there is such a group.
+    for id in ["g", "h"] {
+        let path = format!("/v1/groups/{id}/members:join");
+        let reply = x.post(&path, &json!({})).await;
+        assert_eq!((reply.status, reply.code().as_str()), (403, "forbidden"));
+    }
+    let path = "/v1/groups/g/members:join";
+    server
+        .service()
+        .await
+        .post(path, &json!({"user": "y"}))
+        .await
+        .ok();
+    let path = "/v1/groups/g/members:invite";
+    o.post(path, &json!({"users": ["x"]})).await.ok();
+    assert_eq!(x.list("members", "g").await.rows.len(), 4);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn bodies_of_operations_are_checked_by_field() {
+    let server = Running::start(store()).await;
+    let mut o = server.user("o").await;
+    o.post("/v1/groups", &json!({"group": "g", "name": "G"}))
+        .await
+        .ok();
+    let long = "x".repeat(129);
+    let cases = [
+        (
+            "POST",
+            "/v1/groups",
+            json!({"group": "", "name": "n"}),
+            "invalid_field",
+            "group",
+            0,
+        ),
+        (
+            "POST",
+            "/v1/groups",
+            json!({"group": long, "name": "n"}),
+            "too_large",
+            "group",
+            128,
+        ),
+        (
+            "POST",
+            "/v1/groups",
+            json!({"group": "h", "name": ""}),
+            "invalid_field",
+            "name",
+            0,
+        ),
+        (
+            "POST",
+            "/v1/groups",
+            json!({"group": "h", "name": "n".repeat(257)}),
+            "too_large",
+            "name",
+            256,
+        ),
+        (
+            "POST",
+            "/v1/groups",
+            json!({"group": "h", "name": "n", "description": "d".repeat(4_097)}),
+            "too_large",
+            "description",
+            4_096,
+        ),
+        (
+            "POST",
+            "/v1/groups",
+            json!({"name": "n"}),
+            "malformed_message",
+            "body",
+            0,
+        ),
+        (
+            "POST",
+            "/v1/groups",
+            json!([]),
+            "malformed_message",
+            "body",
+            0,
+        ),
+        (
+            "PATCH",
+            "/v1/groups/g",
+            json!({}),
+            "invalid_field",
+            "name",
+            0,
+        ),
+        (
+            "PATCH",
+            "/v1/groups/g",
+            json!({"name": ""}),
+            "invalid_field",
+            "name",
+            0,
+        ),
+        (
+            "PATCH",
+            "/v1/groups/g",
+            json!({"description": "d".repeat(4_097)}),
+            "too_large",
+            "description",
+            4_096,
+        ),
+        (
+            "POST",
+            "/v1/groups/g/members:invite",
+            json!({"users": ["a", long]}),
+            "too_large",
+            "users[1]",
+            128,
+        ),
+        (
+            "POST",
+            "/v1/groups/g/members:remove",
+            json!({"users": ["a", ""]}),
+            "invalid_field",
+            "users[1]",
+            0,
+        ),
+        (
+            "PUT",
+            "/v1/groups/g/members/a/role",
+            json!({"role": "king"}),
+            "invalid_field",
+            "role",
+            0,
+        ),
+        (
+            "POST",
+            "/v1/groups/%FF/members:join",
+            json!({}),
+            "invalid_field",
+            "path",
+            0,
+        ),
+    ];
+    for (method, path, body, code, field, limit) in cases {
+        let reply = o.json(method, path, &body).await;
+        assert_eq!(
+            reply.refusal(),
+            (400, code.to_owned(), field.to_owned(), limit),
+            "{method} {path} {body}"
+        );
+    }
+    let protobuf = [("content-type", "application/x-protobuf")];
+    let reply = o.send("POST", "/v1/groups", &protobuf, b"\x0a\x01g").await;
+    let expected = (
+        415,
+        "unsupported_media_type".to_owned(),
+        "content-type".to_owned(),
+        0,
+    );
+    assert_eq!(reply.refusal(), expected);
+    let reply = o.send("POST", "/v1/groups", &[], b"{}").await;
+    assert_eq!(reply.refusal(), expected);
+    assert_eq!(o.list("groups", "o").await.rows.len(), 1);
+    server.end().await;
+}

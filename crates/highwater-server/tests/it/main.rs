@@ -1,0 +1,15 @@
+//! The server as others meet it: its rules on a store, and all of it over HTTP.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod encodings;
+mod failing_store;
+mod fanout;
+mod groups_http;
+mod import;
+mod kit;
+mod operating;
+mod rights;
+mod rules;
+mod shutdown;
+mod sync;
