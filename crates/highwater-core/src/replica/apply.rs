@@ -183,12 +183,17 @@ impl<T: LocalTxn> Step<'_, T> {
             Answer::Diverged(diverged) => self.diverged(diverged.reason, diverged.head)?,
             Answer::Scan(page) => self.scan(page)?,
             Answer::Gone(reason) => self.gone(reason)?,
-            Answer::Deferred => self.applied.next = Next::Ask,
+            // The details that were asked for stay wanted.
+            Answer::Deferred => {
+                self.applied.next = Next::Ask;
+                return Ok(Ok(()));
+            }
             Answer::Refused(refusal) => {
                 self.applied = Applied::retry(Event::Refused {
                     list: self.list.clone(),
                     refusal,
                 });
+                return Ok(Ok(()));
             }
         }
         self.details(answer.details)?;
