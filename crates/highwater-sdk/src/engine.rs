@@ -1,0 +1,525 @@
+//! The engine: the one task that owns the replica, sends what it wants sent,
+//! and applies what comes.
+//!
+//! All decisions about lists are the replica's; the engine decides only *when*
+//! it may speak. That is while the app has started the background or waits for
+//! something: a client that is merely open uses no network.
+
+mod exchange;
+mod waiter;
+
+pub(crate) use waiter::{Ask, Goal};
+
+use crate::driver::BoxFuture;
+use crate::error::Error;
+use crate::event::Event;
+use crate::shared::{Link, Shared};
+use exchange::Exchange;
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, pending};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _, select_biased};
+use highwater_core::local::{Changes, Phase};
+use highwater_core::replica::{self, Replica};
+use highwater_protocol::{ItemId, ListKey, Refusal};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use waiter::{Waiter, Work};
+
+/// Requests under way at once: a long list's pages do not hold up a page that
+/// someone looks at.
+const REQUESTS_MAX: usize = 4;
+
+/// The longest and shortest sleep, in milliseconds. The clock may jump while
+/// the engine sleeps.
+const SLEEP_MS_MAX: i64 = 600_000;
+const SLEEP_MS_MIN: i64 = 10;
+
+/// How long nothing is read or written after the database failed, in
+/// milliseconds.
+const DATABASE_PAUSE_MS: i64 = 1_000;
+
+/// Rows written after which an idle engine moves the database's log.
+const CHECKPOINT_ROWS: u64 = 2_000;
+
+/// What the client tells its engine.
+pub(crate) enum Command {
+    Hold(ListKey),
+    Release(ListKey),
+    /// Payloads that are wanted when the engine next speaks to the server.
+    Want(ListKey, Vec<ItemId>),
+    /// Recompute a list from its rows; someone may wait for it.
+    Recompute(ListKey, Option<oneshot::Sender<Result<(), Error>>>),
+    Ask(Ask),
+    /// Sync by itself, at the latest after so many milliseconds of silence.
+    Start(u64),
+    Stop,
+    /// Sync now, if started.
+    Wake,
+    Close,
+}
+
+pub(crate) struct Engine {
+    shared: Arc<Shared>,
+    replica: Replica,
+    commands: mpsc::UnboundedReceiver<Command>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Exchange>>,
+    /// Requests sent so far: each has its number.
+    sent: u64,
+    waiters: Vec<Waiter>,
+    work: Work,
+    phases: BTreeMap<ListKey, Phase>,
+    /// Lists about which the server last refused to answer.
+    refused: BTreeMap<ListKey, Refusal>,
+    /// Why the last request came to nothing.
+    failure: Option<Error>,
+    background: Option<Background>,
+    /// Nothing is read or written before this time.
+    paused_until_ms: i64,
+    /// What [`rows_written`](crate::local::SqliteLocal::rows_written) was when
+    /// the log was last moved.
+    checkpointed: u64,
+}
+
+struct Background {
+    silence_ms: i64,
+    /// When to sync unless the server answers something before.
+    next_ms: i64,
+}
+
+enum Turn {
+    Command(Option<Command>),
+    Done(Exchange),
+    Timer,
+}
+
+impl Engine {
+    /// An engine that holds the lists that the device holds.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        replica: Replica,
+        commands: mpsc::UnboundedReceiver<Command>,
+        phases: BTreeMap<ListKey, Phase>,
+    ) -> Self {
+        let mut engine = Self {
+            shared,
+            replica,
+            commands,
+            in_flight: FuturesUnordered::new(),
+            sent: 0,
+            waiters: Vec::new(),
+            work: Work::default(),
+            phases,
+            refused: BTreeMap::new(),
+            failure: None,
+            background: None,
+            paused_until_ms: i64::MIN,
+            checkpointed: 0,
+        };
+        for list in engine.phases.keys() {
+            engine.replica.hold(list);
+        }
+        engine
+    }
+
+    /// Runs until the client closes.
+    pub(crate) async fn run(mut self) {
+        loop {
+            // What was said at once is asked about at once, in one request.
+            while let Some(command) = self.commands.next().now_or_never() {
+                if self.obey(command).is_err() {
+                    return;
+                }
+            }
+            let now_ms = self.shared.driver.clock.now_ms();
+            self.keep_in_touch(now_ms);
+            if let Err(error) = self.launch(now_ms)
+                && self.database_failed(error).is_err()
+            {
+                return;
+            }
+            self.publish();
+            self.settle();
+            if self.tidy_up().is_err() {
+                return;
+            }
+            let done = match self.turn(now_ms).await {
+                Turn::Command(command) => self.obey(command),
+                Turn::Done(exchange) => self.finish(exchange),
+                Turn::Timer => Ok(()),
+            };
+            if done.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn turn(&mut self, now_ms: i64) -> Turn {
+        let mut timer = match self.sleep_ms(now_ms) {
+            Some(sleep_ms) => Either::Left(self.shared.driver.clock.sleep(sleep_ms)),
+            None => Either::Right(pending()),
+        }
+        .fuse();
+        select_biased! {
+            command = self.commands.next() => Turn::Command(command),
+            exchange = self.in_flight.select_next_some() => Turn::Done(exchange),
+            () = timer => Turn::Timer,
+        }
+    }
+
+    /// Whether the engine may speak to the server by itself.
+    fn may_speak(&self) -> bool {
+        self.background.is_some() || !self.waiters.is_empty()
+    }
+
+    /// Does what the client says; an error ends the engine.
+    fn obey(&mut self, command: Option<Command>) -> Result<(), Error> {
+        let done = match command {
+            None | Some(Command::Close) => return Err(Error::Closed),
+            Some(Command::Hold(list)) => self.hold(list),
+            Some(Command::Release(list)) => {
+                self.replica.release(&list);
+                self.phases.remove(&list);
+                self.refused.remove(&list);
+                let released = self.shared.db.write(|local| local.set_held(&list, false));
+                released.map_err(Error::from)
+            }
+            Some(Command::Want(list, ids)) => {
+                self.replica.want_details(&list, ids);
+                Ok(())
+            }
+            Some(Command::Recompute(list, reply)) => {
+                let done = self.recompute(&list);
+                if let Some(reply) = reply {
+                    let _ = reply.send(done.clone());
+                }
+                done
+            }
+            Some(Command::Ask(ask)) => self.accept(ask),
+            Some(Command::Start(silence_ms)) => {
+                self.background = Some(Background {
+                    silence_ms: i64::try_from(silence_ms).unwrap_or(i64::MAX),
+                    next_ms: i64::MAX,
+                });
+                self.in_touch();
+                self.replica.sync();
+                Ok(())
+            }
+            Some(Command::Stop) => {
+                self.background = None;
+                Ok(())
+            }
+            Some(Command::Wake) => {
+                if self.background.is_some() {
+                    self.replica.sync();
+                }
+                Ok(())
+            }
+        };
+        done.or_else(|error| self.database_failed(error))
+    }
+
+    fn hold(&mut self, list: ListKey) -> Result<(), Error> {
+        if !self.replica.holds(&list) {
+            let standing = self.shared.db.standing(&list)?;
+            let phase = standing.map_or(Phase::Syncing, |standing| standing.record.phase);
+            self.phases.insert(list.clone(), phase);
+            self.shared.db.write(|local| local.set_held(&list, true))?;
+        }
+        self.replica.hold(&list);
+        if let Some(Phase::Gone(_)) = self.phases.get(&list) {
+            // Opened again: it may be there again.
+            self.replica.sync_list(&list);
+        }
+        Ok(())
+    }
+
+    fn recompute(&mut self, list: &ListKey) -> Result<(), Error> {
+        let replica = &mut self.replica;
+        self.shared.db.write(|local| replica.verify(list, local))?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Begins to wait for a goal, or says at once why it is out of reach.
+    fn accept(&mut self, ask: Ask) -> Result<(), Error> {
+        let now_ms = self.shared.driver.clock.now_ms();
+        let delayed = self.replica.poll_timeout().is_some_and(|at| at > now_ms);
+        match &ask.goal {
+            Goal::Sync(None) => self.replica.sync(),
+            Goal::Sync(Some(_)) | Goal::Verify(_) if delayed => self.replica.sync(),
+            Goal::Sync(Some(list)) => self.replica.sync_list(list),
+            Goal::Verify(list) => {
+                let list = list.clone();
+                if let Err(error) = self.recompute(&list) {
+                    ask.refuse(error.clone());
+                    return Err(error);
+                }
+            }
+            Goal::Details(list, ids) => self.replica.want_details(list, ids.iter().cloned()),
+            Goal::FirstPage(_) => {}
+        }
+        // A page is not kept waiting for a server that was just found missing:
+        // what it lacks is fetched when the server is there again.
+        if let Goal::Details(list, _) | Goal::FirstPage(list) = &ask.goal {
+            let fault = match (self.refused.get(list), &self.failure) {
+                (Some(refusal), _) => Some(Error::Refused(refusal.clone())),
+                (None, Some(failure)) if delayed => Some(failure.clone()),
+                (None, _) => None,
+            };
+            if let Some(fault) = fault {
+                ask.refuse(fault);
+                return Ok(());
+            }
+        }
+        let waiter = Waiter::new(ask, &self.replica, self.sent, self.work);
+        self.waiters.push(waiter);
+        Ok(())
+    }
+
+    /// Sends every request that is due.
+    fn launch(&mut self, now_ms: i64) -> Result<(), Error> {
+        while self.may_speak()
+            && self.in_flight.len() < REQUESTS_MAX
+            && now_ms >= self.paused_until_ms
+        {
+            let replica = &mut self.replica;
+            let due = self
+                .shared
+                .db
+                .write(|local| replica.poll_request(now_ms, local))?;
+            let Some((id, request)) = due else { break };
+            if self.shared.link() == Link::Untried {
+                self.shared.set_link(Link::Trying);
+            }
+            let number = self.sent;
+            self.sent += 1;
+            self.work.requests += 1;
+            let shared = Arc::clone(&self.shared);
+            self.in_flight
+                .push(Box::pin(Exchange::run(shared, number, id, request)));
+        }
+        Ok(())
+    }
+
+    /// Applies what a request brought; an error ends the engine.
+    fn finish(&mut self, exchange: Exchange) -> Result<(), Error> {
+        let now_ms = self.shared.driver.clock.now_ms();
+        let Exchange {
+            number,
+            id,
+            request,
+            outcome,
+        } = exchange;
+        let response = match outcome {
+            Ok(response) => response,
+            Err(error) => {
+                self.shared.set_link(Link::Lost);
+                let failure = match &error {
+                    Error::Refused(refusal) => replica::Failure::Refused(refusal.clone()),
+                    other => replica::Failure::Unreachable(other.to_string()),
+                };
+                self.replica.handle_failure(now_ms, id, failure);
+                self.shared.hub.happened(&Event::Failed(error.clone()));
+                self.fail_waiters(number, &error);
+                self.failure = Some(error);
+                return Ok(());
+            }
+        };
+        self.failure = None;
+        self.shared.set_link(Link::Found);
+        self.in_touch();
+        for list in &request.lists {
+            self.refused.remove(&list.list);
+        }
+        self.work.count(&request, &response, &mut self.waiters);
+        let replica = &mut self.replica;
+        let applied = self
+            .shared
+            .db
+            .write(|local| replica.handle_response(now_ms, id, response, local));
+        self.publish();
+        match applied {
+            Ok(()) => {
+                for waiter in &mut self.waiters {
+                    waiter.answered(&request);
+                }
+                Ok(())
+            }
+            Err(error) => self.database_failed(error.into()),
+        }
+    }
+
+    /// Those who waited for a request that was sent after they asked are told.
+    /// One that was sent before is not theirs: they get a try of their own.
+    fn fail_waiters(&mut self, number: u64, error: &Error) {
+        let mut earlier = false;
+        for waiter in std::mem::take(&mut self.waiters) {
+            if number >= waiter.first_request {
+                waiter.refuse(error.clone());
+            } else {
+                earlier = true;
+                self.waiters.push(waiter);
+            }
+        }
+        if earlier {
+            self.replica.sync();
+        }
+    }
+
+    /// The database could not read or write: everyone who waits is told, and
+    /// the engine pauses. Only a closed database ends it.
+    fn database_failed(&mut self, error: Error) -> Result<(), Error> {
+        if matches!(error, Error::Closed) {
+            return Err(error);
+        }
+        let now_ms = self.shared.driver.clock.now_ms();
+        self.paused_until_ms = now_ms.saturating_add(DATABASE_PAUSE_MS);
+        self.shared.hub.happened(&Event::Failed(error.clone()));
+        for waiter in self.waiters.drain(..) {
+            waiter.refuse(error.clone());
+        }
+        Ok(())
+    }
+
+    /// Passes on what the replica reports.
+    fn publish(&mut self) {
+        use replica::Event as Reported;
+        let hub = &self.shared.hub;
+        while let Some(event) = self.replica.poll_event() {
+            match event {
+                Reported::Changed { list, changes } => hub.rows_changed(&list, &changes),
+                Reported::DetailsFilled { list, ids } => hub.filled(&list, &ids),
+                Reported::Status { list, phase } => {
+                    hub.status_changed(&list);
+                    self.phases.insert(list, phase);
+                }
+                Reported::Repaired(receipt) => hub.happened(&Event::Repaired {
+                    list: receipt.list,
+                    rung: receipt.rung,
+                    rows: match receipt.changes {
+                        Changes::Rows(rows) => Some(rows.len()),
+                        Changes::Many => None,
+                    },
+                }),
+                Reported::Quarantined { list, retry_at_ms } => {
+                    hub.happened(&Event::Quarantined { list, retry_at_ms });
+                }
+                Reported::Gone { list, reason } => {
+                    hub.happened(&Event::Gone { list, reason });
+                }
+                Reported::Refused { list, refusal } => {
+                    for waiter in &mut self.waiters {
+                        waiter.list_refused(&list, &refusal);
+                    }
+                    self.refused.insert(list.clone(), refusal.clone());
+                    hub.happened(&Event::Refused { list, refusal });
+                }
+                Reported::PeerMisbehaved { list, refusal } => {
+                    for waiter in &mut self.waiters {
+                        waiter.list_refused(&list, &refusal);
+                    }
+                    self.refused.insert(list.clone(), refusal.clone());
+                    hub.happened(&Event::PeerMisbehaved { list, refusal });
+                }
+                // The engine has told of it in its own words.
+                Reported::Failed(_) => {}
+                _ => {}
+            }
+        }
+    }
+
+    /// Tells those who wait for what has come about, and forgets those who no
+    /// longer wait.
+    fn settle(&mut self) {
+        for mut waiter in std::mem::take(&mut self.waiters) {
+            if waiter.gave_up() {
+                continue;
+            }
+            if waiter.is_done(&self.replica) {
+                waiter.report(&self.phases, self.work);
+            } else {
+                self.waiters.push(waiter);
+            }
+        }
+    }
+
+    /// With nothing else to do, the database's log is moved, so that no commit
+    /// has to.
+    fn tidy_up(&mut self) -> Result<(), Error> {
+        if !self.in_flight.is_empty() || (self.may_speak() && !self.replica.is_idle()) {
+            return Ok(());
+        }
+        let checkpointed = self.checkpointed;
+        let tidied = self.shared.db.write(|local| {
+            let written = local.rows_written();
+            if written - checkpointed >= CHECKPOINT_ROWS {
+                local.checkpoint()?;
+                return Ok(written);
+            }
+            Ok(checkpointed)
+        });
+        match tidied {
+            Ok(written) => {
+                self.checkpointed = written;
+                Ok(())
+            }
+            Err(error) => self.database_failed(error.into()),
+        }
+    }
+
+    /// After long silence the server is asked, whatever happened.
+    fn keep_in_touch(&mut self, now_ms: i64) {
+        let Some(background) = &self.background else {
+            return;
+        };
+        let left_ms = background.next_ms.saturating_sub(now_ms);
+        // A time that is further away than it can be is a clock that jumped.
+        if left_ms <= 0 || left_ms > background.silence_ms {
+            self.replica.sync();
+            self.in_touch();
+        }
+    }
+
+    /// The silence begins anew. Its length differs a little from device to
+    /// device, so that those which began together do not stay together.
+    fn in_touch(&mut self) {
+        let now_ms = self.shared.driver.clock.now_ms();
+        if let Some(background) = &mut self.background {
+            let tenth = (background.silence_ms / 10).max(1);
+            let early_ms = i64::from(random_u32()) % tenth;
+            background.next_ms = now_ms.saturating_add(background.silence_ms - early_ms);
+        }
+    }
+
+    fn sleep_ms(&self, now_ms: i64) -> Option<u64> {
+        if !self.may_speak() {
+            return None;
+        }
+        let retry = match self.in_flight.len() {
+            REQUESTS_MAX => None,
+            _ => self.replica.poll_timeout(),
+        };
+        let retry = retry.map(|at| at.max(self.paused_until_ms));
+        let silence = self
+            .background
+            .as_ref()
+            .map(|background| background.next_ms);
+        let at_ms = retry.into_iter().chain(silence).min()?;
+        let sleep_ms = at_ms
+            .saturating_sub(now_ms)
+            .clamp(SLEEP_MS_MIN, SLEEP_MS_MAX);
+        u64::try_from(sleep_ms).ok()
+    }
+}
+
+/// Random bits from the standard library's hasher keys: enough to keep devices
+/// apart, on every platform.
+pub(crate) fn random_u64() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    RandomState::new().build_hasher().finish()
+}
+
+fn random_u32() -> u32 {
+    (random_u64() >> 32) as u32
+}

@@ -1,0 +1,106 @@
+//! One request and its answer: encoding, the token, and what a refusal means.
+
+use crate::driver::{Request, Response, TransportError};
+use crate::error::Error;
+use crate::shared::Shared;
+use highwater_core::replica::RequestId;
+use highwater_protocol::codec::Format;
+use highwater_protocol::message::{SyncRequest, SyncResponse};
+use highwater_protocol::{Code, Refusal, wire};
+use std::sync::Arc;
+
+const SYNC: &str = "/v1/sync";
+
+/// A request that has ended.
+pub(super) struct Exchange {
+    /// Counts requests.
+    pub(super) number: u64,
+    pub(super) id: RequestId,
+    pub(super) request: SyncRequest,
+    pub(super) outcome: Result<SyncResponse, Error>,
+}
+
+impl Exchange {
+    pub(super) async fn run(
+        shared: Arc<Shared>,
+        number: u64,
+        id: RequestId,
+        request: SyncRequest,
+    ) -> Self {
+        let outcome = sync(&shared, &request).await;
+        Self {
+            number,
+            id,
+            request,
+            outcome,
+        }
+    }
+}
+
+/// Sends one request. A token that the server no longer takes is replaced once.
+async fn sync(shared: &Shared, request: &SyncRequest) -> Result<SyncResponse, Error> {
+    let body = Format::Protobuf.encode(&wire::SyncRequest::from(request.clone()));
+    let mut token = shared.tokens.current().await?;
+    let mut renewed = false;
+    loop {
+        let sent = Request {
+            url: shared.server.join(SYNC),
+            token: Arc::clone(&token),
+            body: body.clone(),
+            content_type: Format::Protobuf.content_type(),
+        };
+        let response = shared.driver.transport.send(sent).await;
+        let response = response.map_err(Error::Unreachable)?;
+        if response.status == 200 {
+            let decoded = format(&response).decode::<wire::SyncResponse>(response.body);
+            return decoded
+                .and_then(|answer| SyncResponse::parse(answer, request.lists.len()))
+                .map_err(Error::PeerMisbehaved);
+        }
+        let refusal = refusal(&response)?;
+        if asks_for_a_token(response.status, &refusal) && !renewed {
+            renewed = true;
+            if let Some(other) = shared.tokens.renew(&token).await? {
+                token = other;
+                continue;
+            }
+        }
+        return Err(match refusal.code {
+            Code::UnsupportedProtocol => Error::UnsupportedProtocol(refusal),
+            _ => Error::Refused(refusal),
+        });
+    }
+}
+
+fn format(response: &Response) -> Format {
+    let named = response.content_type.as_deref();
+    named
+        .and_then(Format::from_content_type)
+        .unwrap_or_default()
+}
+
+/// Whether another token may help. A code that is not known here is judged by
+/// its status.
+fn asks_for_a_token(status: u16, refusal: &Refusal) -> bool {
+    match refusal.code {
+        Code::InvalidToken | Code::ExpiredToken | Code::MissingToken => true,
+        Code::Unknown => status == 401,
+        _ => false,
+    }
+}
+
+/// Reads why the server refused. Whatever stands between, a proxy say, speaks
+/// another language: then the server was not reached.
+fn refusal(response: &Response) -> Result<Refusal, Error> {
+    let named = response.content_type.as_deref();
+    let decoded = named
+        .and_then(Format::from_content_type)
+        .and_then(|format| format.decode::<wire::Error>(response.body.clone()).ok())
+        .filter(|error| !error.code.is_empty());
+    decoded.map(Refusal::from).ok_or_else(|| {
+        Error::Unreachable(TransportError::Unintelligible(format!(
+            "status {} without an explanation",
+            response.status
+        )))
+    })
+}

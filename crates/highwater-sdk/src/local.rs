@@ -1,0 +1,126 @@
+//! The device's database: rows, and beside them, in the same transaction, how
+//! far each list has come. The only room of this crate that knows SQL.
+//!
+//! One connection writes, for the engine; another reads, for the app, so that a
+//! page never waits for an answer that is being applied. WAL with
+//! `synchronous=NORMAL`: a crash of the process loses nothing that was
+//! committed, one of the machine may lose the newest transactions, never one
+//! without those after it. Losing them is allowed: the next sync brings them
+//! again.
+//!
+//! Public for tools and benchmarks; apps use [`Client`](crate::Client).
+
+mod open;
+mod read;
+mod record;
+mod schema;
+mod txn;
+mod value;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod damage;
+
+pub use open::{Binding, Found};
+pub use read::{Condition, HeldList, ReadRow, Standing};
+pub use schema::SCHEMA;
+pub use txn::{SqliteLocal, SqliteTxn};
+
+use crate::driver::Claim;
+use parking_lot::Mutex;
+use read::Reader;
+
+/// Why the device's database could not read or write.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct LocalError(#[from] Fault);
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("it is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for LocalError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(Fault::Sqlite(error))
+    }
+}
+
+impl LocalError {
+    /// The database was closed.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.0, Fault::Closed)
+    }
+
+    /// The disk is full: reads go on.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.has(rusqlite::ErrorCode::DiskFull)
+    }
+
+    /// The file cannot be written to: reads go on.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.has(rusqlite::ErrorCode::ReadOnly)
+    }
+
+    fn has(&self, code: rusqlite::ErrorCode) -> bool {
+        match &self.0 {
+            Fault::Sqlite(error) => error.sqlite_error_code() == Some(code),
+            Fault::Closed => false,
+        }
+    }
+}
+
+/// An open database, bound to its user and server.
+pub struct Database {
+    writer: Mutex<Option<SqliteLocal>>,
+    reader: Mutex<Option<Reader>>,
+    claim: Mutex<Option<Claim>>,
+    binding: Binding,
+}
+
+impl Database {
+    /// Whose the database is.
+    #[must_use]
+    pub const fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
+    /// Uses the writing connection, alone.
+    ///
+    /// # Errors
+    /// That of `work`, and a closed database.
+    pub fn write<T>(
+        &self,
+        work: impl FnOnce(&mut SqliteLocal) -> Result<T, LocalError>,
+    ) -> Result<T, LocalError> {
+        let mut writer = self.writer.lock();
+        work(writer.as_mut().ok_or(Fault::Closed)?)
+    }
+
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&mut Reader) -> Result<T, LocalError>,
+    ) -> Result<T, LocalError> {
+        let mut reader = self.reader.lock();
+        work(reader.as_mut().ok_or(Fault::Closed)?)
+    }
+
+    /// Closes both connections and lets others in. Whoever uses the database
+    /// then is told that it is closed.
+    pub fn close(&self) {
+        let reader = self.reader.lock().take();
+        drop(reader);
+        // The last connection to close moves the log into the database.
+        let writer = self.writer.lock().take();
+        drop(writer);
+        let claim = self.claim.lock().take();
+        drop(claim);
+    }
+}

@@ -1,0 +1,87 @@
+//! The tables, and how an older database becomes a newer one.
+
+use super::LocalError;
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The newest schema that this version knows.
+pub const SCHEMA: u32 = MIGRATIONS.len() as u32;
+
+/// Marks a database as a Highwater device's: "HWDV".
+pub(super) const APPLICATION_ID: i32 = 0x4857_4456;
+
+/// What takes a database from schema n to n + 1.
+const MIGRATIONS: [&str; 1] = [V1];
+
+/// 64-bit numbers of the protocol are stored as the signed number with the same
+/// bits. `row_check` is the core's check over id, rank and stamp.
+///
+/// Rowid tables page twice as fast as clustered ones here: rows are found
+/// through either index and read where they lie.
+const V1: &str = "
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE list (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    held INTEGER NOT NULL DEFAULT 1,
+    -- NULL: nothing is known of the list yet.
+    phase TEXT,
+    rung TEXT,
+    reason TEXT,
+    retry_lineage INTEGER,
+    retry_at_ms INTEGER,
+    fence INTEGER,
+    whole INTEGER,
+    quarantines INTEGER,
+    shown_generation INTEGER,
+    shown_lineage INTEGER,
+    shown_version INTEGER,
+    shown_digest BLOB,
+    shown_count INTEGER,
+    shown_scan INTEGER,
+    shown_scan_rank BLOB,
+    shown_scan_id TEXT,
+    shown_scan_total INTEGER,
+    shown_scan_restarts INTEGER,
+    build_generation INTEGER,
+    build_lineage INTEGER,
+    build_version INTEGER,
+    build_digest BLOB,
+    build_count INTEGER,
+    build_scan INTEGER,
+    build_scan_rank BLOB,
+    build_scan_id TEXT,
+    build_scan_total INTEGER,
+    build_scan_restarts INTEGER,
+    UNIQUE (kind, owner)
+);
+
+CREATE TABLE row (
+    list INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    rank BLOB NOT NULL,
+    stamp BLOB NOT NULL,
+    row_check INTEGER NOT NULL,
+    payload BLOB
+);
+CREATE UNIQUE INDEX row_by_id ON row (list, generation, id);
+CREATE INDEX row_by_rank ON row (list, generation, rank, id);
+";
+
+/// Brings a database from schema `from` to the newest, each step in one
+/// transaction.
+pub(super) fn migrate(conn: &mut Connection, from: u32) -> Result<(), LocalError> {
+    for (schema, step) in (1_u32..).zip(MIGRATIONS).skip(from as usize) {
+        let txn = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        txn.execute_batch(step)?;
+        txn.pragma_update(None, "application_id", APPLICATION_ID)?;
+        txn.pragma_update(None, "user_version", schema)?;
+        txn.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! What a client, its lists, its streams and its engine have in common.
+
+use crate::driver::Driver;
+use crate::engine::{Ask, Command, Goal};
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::local::{Database, ReadRow};
+use crate::report::SyncReport;
+use crate::server_url::ServerUrl;
+use crate::status::Status;
+use crate::token::Tokens;
+use futures::channel::{mpsc, oneshot};
+use highwater_core::local::Phase;
+use highwater_protocol::{ItemId, ListKey};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+
+/// Whether the server is there, as the last request showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Nothing was asked yet.
+    Untried,
+    /// The first request is under way.
+    Trying,
+    /// It answered.
+    Found,
+    /// The last request came to nothing.
+    Lost,
+}
+
+pub(crate) struct Shared {
+    pub(crate) db: Database,
+    pub(crate) hub: Hub,
+    pub(crate) driver: Driver,
+    pub(crate) server: ServerUrl,
+    pub(crate) tokens: Tokens,
+    link: Mutex<Link>,
+    held: Mutex<BTreeSet<ListKey>>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        db: Database,
+        driver: Driver,
+        server: ServerUrl,
+        tokens: Tokens,
+        held: BTreeSet<ListKey>,
+        commands: mpsc::UnboundedSender<Command>,
+    ) -> Self {
+        Self {
+            db,
+            hub: Hub::default(),
+            driver,
+            server,
+            tokens,
+            link: Mutex::new(Link::Untried),
+            held: Mutex::new(held),
+            commands,
+        }
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        *self.link.lock()
+    }
+
+    /// Every list stands differently once the server is lost or found.
+    pub(crate) fn set_link(&self, link: Link) {
+        let before = std::mem::replace(&mut *self.link.lock(), link);
+        if before != link {
+            self.hub.all_statuses_changed();
+        }
+    }
+
+    pub(crate) fn status(&self, list: &ListKey) -> Result<Status, Error> {
+        let standing = self.db.standing(list)?;
+        Ok(Status::of(standing.as_ref(), self.link()))
+    }
+
+    /// Keeps a list from now on.
+    pub(crate) fn hold(&self, list: &ListKey) {
+        self.held.lock().insert(list.clone());
+        self.tell(Command::Hold(list.clone()));
+    }
+
+    pub(crate) fn release(&self, list: &ListKey) {
+        self.held.lock().remove(list);
+        self.tell(Command::Release(list.clone()));
+    }
+
+    pub(crate) fn held(&self) -> Vec<ListKey> {
+        self.held.lock().iter().cloned().collect()
+    }
+
+    /// Has the engine do something. Nothing happens once the client is closed.
+    pub(crate) fn tell(&self, command: Command) {
+        let _ = self.commands.unbounded_send(command);
+    }
+
+    /// Has the engine reach a goal, and waits for it. Dropping the future gives
+    /// it up.
+    pub(crate) async fn ask(&self, goal: Goal) -> Result<SyncReport, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Ask(Ask { goal, reply }));
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Recomputes a list from its rows, without the server.
+    pub(crate) async fn recompute(&self, list: &ListKey) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Recompute(list.clone(), Some(reply)));
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Whether a list has never brought a row, and may.
+    pub(crate) fn is_unread(&self, list: &ListKey) -> Result<bool, Error> {
+        Ok(match self.db.standing(list)? {
+            None => true,
+            Some(standing) => {
+                standing.record.shown.point.is_none()
+                    && !matches!(standing.record.phase, Phase::Gone(_))
+            }
+        })
+    }
+
+    /// Ids of rows whose payload is missing.
+    pub(crate) fn missing(rows: &[ReadRow]) -> Vec<ItemId> {
+        let lacks = rows.iter().filter(|read| read.row.payload.is_none());
+        lacks.map(|read| read.row.id.clone()).collect()
+    }
+
+    /// Ends the engine and every stream, and lets others use the database.
+    pub(crate) fn close(&self) {
+        self.tell(Command::Close);
+        self.db.close();
+        self.hub.close();
+    }
+}
