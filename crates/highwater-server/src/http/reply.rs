@@ -51,7 +51,7 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String)
 
 /// Answers with a refusal.
 pub(super) fn refusal(terms: Terms, refusal: Refusal) -> Response {
-    let status = status(&refusal);
+    let status = status(refusal.code);
     let code = refusal.code;
     let retry_after_s = refusal.retry_after_ms.div_ceil(1_000);
     let body = terms.format.encode(&wire::Error::from(refusal));
@@ -118,26 +118,22 @@ fn with_body(status: StatusCode, format: Format, coding: Coding, body: Bytes) ->
     response
 }
 
-/// The status that says about a refusal what HTTP can say.
-fn status(refusal: &Refusal) -> StatusCode {
-    match refusal.code {
+/// The status that a code travels under, as `docs/protocol.md` lists them.
+const fn status(code: Code) -> StatusCode {
+    match code {
         Code::MissingToken | Code::InvalidToken | Code::ExpiredToken => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::NotFound | Code::GroupNotFound => StatusCode::NOT_FOUND,
+        Code::NotFound | Code::GroupNotFound | Code::UnknownKind => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::UnsupportedMediaType | Code::UnsupportedEncoding => {
             StatusCode::UNSUPPORTED_MEDIA_TYPE
         }
-        // A field that is too long is a fault in the message; the message
-        // itself was read.
-        Code::TooLarge if refusal.field == "body" => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::TooLarge
-        | Code::TooMany
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::TooMany
         | Code::MalformedMessage
         | Code::UnsupportedProtocol
         | Code::InvalidField
-        | Code::ZeroLineage
-        | Code::UnknownKind => StatusCode::BAD_REQUEST,
+        | Code::ZeroLineage => StatusCode::BAD_REQUEST,
         Code::GroupExists | Code::NotMember | Code::AlreadyMember | Code::OwnerRequired => {
             StatusCode::CONFLICT
         }
@@ -151,17 +147,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_status_that_fits() {
+    fn every_code_has_the_status_that_the_document_says() {
+        let document = include_str!("../../../../docs/protocol.md");
         for &code in Code::ALL {
-            let status = status(&Refusal::new(code, "").at("field"));
-            let own_fault = matches!(
-                code,
-                Code::Internal | Code::OutcomeUnknown | Code::ReadOnly | Code::Unavailable
-            );
-            assert_eq!(status.is_server_error(), own_fault, "{code}: {status}");
-            assert_eq!(status.is_client_error(), !own_fault, "{code}: {status}");
+            let row = format!("| `{code}` | {} |", status(code).as_u16());
+            assert!(document.contains(&row), "{row} is not in docs/protocol.md");
         }
-        let body = Refusal::new(Code::TooLarge, "").at("body");
-        assert_eq!(status(&body), StatusCode::PAYLOAD_TOO_LARGE);
     }
 }

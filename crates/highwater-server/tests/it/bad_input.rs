@@ -182,14 +182,15 @@ async fn fields_of_a_sync() {
         ),
     ];
     for (request, code, field, limit) in cases {
+        let status = if code == "too_large" { 413 } else { 400 };
         let reply = post_protobuf(&mut client, &request).await;
         assert_eq!(reply.header("content-type"), "application/x-protobuf");
-        assert_eq!(reply.refusal(), refused(400, code, field, limit));
+        assert_eq!(reply.refusal(), refused(status, code, field, limit));
         let json = Format::Json.encode(&request);
         let headers = [("content-type", "application/json")];
         let reply = client.send("POST", "/v1/sync", &headers, &json).await;
         assert_eq!(reply.header("content-type"), "application/json");
-        assert_eq!(reply.refusal(), refused(400, code, field, limit));
+        assert_eq!(reply.refusal(), refused(status, code, field, limit));
     }
     // An unknown kind refuses its list alone.
     let reply = post_protobuf(
@@ -207,9 +208,9 @@ async fn fields_of_a_sync() {
     );
     assert_eq!(response.answers.len(), 2);
     let reply = client.get("/v1/lists/friends/u1").await;
-    assert_eq!(reply.refusal(), refused(400, "unknown_kind", "kind", 0));
+    assert_eq!(reply.refusal(), refused(404, "unknown_kind", "kind", 0));
     let reply = client.get(&format!("/v1/lists/groups/{long}")).await;
-    assert_eq!(reply.refusal(), refused(400, "too_large", "owner", 128));
+    assert_eq!(reply.refusal(), refused(413, "too_large", "owner", 128));
     server.end().await;
 }
 

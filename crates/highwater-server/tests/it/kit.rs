@@ -274,14 +274,6 @@ impl Client {
         })
     }
 
-    /// Reads so many bytes, whatever they are.
-    pub(crate) async fn read_bytes(&mut self, count: usize) -> Vec<u8> {
-        while self.received.len() < count {
-            assert!(self.fill().await, "the connection ended");
-        }
-        self.received.drain(..count).collect()
-    }
-
     /// Reads until the connection ends.
     pub(crate) async fn read_any(&mut self) {
         while self.fill().await {}
