@@ -8,10 +8,11 @@ use crate::local::{
 };
 use crate::stamp::stamp_of;
 use highwater_protocol::message::{
-    Answer, Content, Delta, DeltaEnd, DivergedReason, GoneReason, Head, ListAnswer, Position, Row,
-    ScanPage,
+    Answer, Content, Delta, DeltaEnd, DivergedReason, GoneReason, Head, ListAnswer, ListRequest,
+    Position, Row, ScanPage,
 };
 use highwater_protocol::{Digest, ItemId, ListKey, Refusal};
+use std::collections::BTreeSet;
 
 /// What to do about a list next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,7 +132,7 @@ pub(super) fn apply<T: LocalTxn>(
         record,
         applied: Applied::default(),
     };
-    match step.answer(&asked.request.position, answer)? {
+    match step.answer(&asked.request, answer)? {
         Ok(()) => {}
         Err(refusal) => {
             return Ok(Applied::retry(Event::PeerMisbehaved {
@@ -169,8 +170,8 @@ pub(super) struct Step<'a, T> {
 type Checked<E> = Result<Result<(), Refusal>, E>;
 
 impl<T: LocalTxn> Step<'_, T> {
-    fn answer(&mut self, position: &Position, answer: ListAnswer) -> Checked<T::Error> {
-        if let Some(no) = check_fit(&self.record, position, &answer) {
+    fn answer(&mut self, asked: &ListRequest, answer: ListAnswer) -> Checked<T::Error> {
+        if let Some(no) = check_fit(&self.record, &asked.position, &answer) {
             return Ok(Err(no));
         }
         match answer.answer {
@@ -196,7 +197,7 @@ impl<T: LocalTxn> Step<'_, T> {
                 return Ok(Ok(()));
             }
         }
-        self.details(answer.details)?;
+        self.details(&asked.details, answer.details)?;
         Ok(Ok(()))
     }
 
@@ -387,14 +388,10 @@ impl<T: LocalTxn> Step<'_, T> {
     /// copy that was just proved means that the copy is damaged where the
     /// digest does not show it: the row is what the device stored, not what it
     /// sums up.
-    fn details(&mut self, details: Vec<Row>) -> Result<(), T::Error> {
+    fn details(&mut self, asked: &[ItemId], details: Vec<Row>) -> Result<(), T::Error> {
         let generation = self.record.shown.generation;
         let mut damaged = false;
-        self.applied.answered = if details.is_empty() {
-            Answered::All
-        } else {
-            Answered::Part(details.iter().map(|row| row.id.clone()).collect())
-        };
+        let came: BTreeSet<ItemId> = details.iter().map(|row| row.id.clone()).collect();
         for detail in details {
             let detail = local_row(detail);
             let row = self.txn.row(self.list, generation, &detail.id)?;
@@ -409,6 +406,10 @@ impl<T: LocalTxn> Step<'_, T> {
                 Some(_) | None => damaged |= self.record.phase == Phase::InSync,
             }
         }
+        self.applied.answered = match came.is_empty() {
+            true => Answered::All,
+            false => Answered::Part(self.settled(asked, &came)?),
+        };
         if damaged {
             ladder::recompute(self.txn, self.list, &mut self.record, &mut self.applied)?;
             self.record.phase = Phase::Syncing;
@@ -416,6 +417,24 @@ impl<T: LocalTxn> Step<'_, T> {
             self.applied.next = Next::Ask;
         }
         Ok(())
+    }
+
+    /// Of the details asked for, those that came, and those that nobody lacks
+    /// any more: their row is gone or has its payload. The rest did not fit.
+    fn settled(
+        &mut self,
+        asked: &[ItemId],
+        came: &BTreeSet<ItemId>,
+    ) -> Result<Vec<ItemId>, T::Error> {
+        let generation = self.record.shown.generation;
+        let mut settled: Vec<ItemId> = came.iter().cloned().collect();
+        for id in asked.iter().filter(|id| !came.contains(*id)) {
+            let row = self.txn.row(self.list, generation, id)?;
+            if row.is_none_or(|row| row.payload.is_some()) {
+                settled.push(id.clone());
+            }
+        }
+        Ok(settled)
     }
 }
 

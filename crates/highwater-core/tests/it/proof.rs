@@ -154,8 +154,8 @@ fn details_come_with_the_delta_if_the_list_has_moved() {
     );
     assert_eq!(
         device.run(&mut server),
-        2,
-        "the second asks for what did not come"
+        1,
+        "what the delta took away is not asked for again"
     );
     assert_equal(&device, &server, &members);
     let row = device
