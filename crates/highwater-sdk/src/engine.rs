@@ -5,6 +5,7 @@
 //! it may speak. That is while the app has started the background or waits for
 //! something: a client that is merely open uses no network.
 
+mod background;
 mod exchange;
 mod waiter;
 
@@ -14,6 +15,7 @@ use crate::driver::BoxFuture;
 use crate::error::Error;
 use crate::event::Event;
 use crate::shared::{Link, Shared};
+use background::Background;
 use exchange::Exchange;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, pending};
@@ -79,12 +81,6 @@ pub(crate) struct Engine {
     /// What [`rows_written`](crate::local::SqliteLocal::rows_written) was when
     /// the log was last moved.
     checkpointed: u64,
-}
-
-struct Background {
-    silence_ms: i64,
-    /// When to sync unless the server answers something before.
-    next_ms: i64,
 }
 
 enum Turn {
@@ -197,11 +193,8 @@ impl Engine {
             }
             Some(Command::Ask(ask)) => self.accept(ask),
             Some(Command::Start(silence_ms)) => {
-                self.background = Some(Background {
-                    silence_ms: i64::try_from(silence_ms).unwrap_or(i64::MAX),
-                    next_ms: i64::MAX,
-                });
-                self.in_touch();
+                let now_ms = self.shared.driver.clock.now_ms();
+                self.background = Some(Background::new(silence_ms, now_ms));
                 self.replica.sync();
                 Ok(())
             }
@@ -328,7 +321,9 @@ impl Engine {
         };
         self.failure = None;
         self.shared.set_link(Link::Found);
-        self.in_touch();
+        if let Some(background) = &mut self.background {
+            background.begin_silence(now_ms);
+        }
         for list in &request.lists {
             self.refused.remove(&list.list);
         }
@@ -470,25 +465,11 @@ impl Engine {
 
     /// After long silence the server is asked, whatever happened.
     fn keep_in_touch(&mut self, now_ms: i64) {
-        let Some(background) = &self.background else {
-            return;
-        };
-        let left_ms = background.next_ms.saturating_sub(now_ms);
-        // A time that is further away than it can be is a clock that jumped.
-        if left_ms <= 0 || left_ms > background.silence_ms {
+        if let Some(background) = &mut self.background
+            && background.is_due(now_ms)
+        {
+            background.begin_silence(now_ms);
             self.replica.sync();
-            self.in_touch();
-        }
-    }
-
-    /// The silence begins anew. Its length differs a little from device to
-    /// device, so that those which began together do not stay together.
-    fn in_touch(&mut self) {
-        let now_ms = self.shared.driver.clock.now_ms();
-        if let Some(background) = &mut self.background {
-            let tenth = (background.silence_ms / 10).max(1);
-            let early_ms = i64::from(random_u32()) % tenth;
-            background.next_ms = now_ms.saturating_add(background.silence_ms - early_ms);
         }
     }
 
@@ -501,10 +482,7 @@ impl Engine {
             _ => self.replica.poll_timeout(),
         };
         let retry = retry.map(|at| at.max(self.paused_until_ms));
-        let silence = self
-            .background
-            .as_ref()
-            .map(|background| background.next_ms);
+        let silence = self.background.as_ref().map(Background::next_ms);
         let at_ms = retry.into_iter().chain(silence).min()?;
         let sleep_ms = at_ms
             .saturating_sub(now_ms)
@@ -518,8 +496,4 @@ impl Engine {
 pub(crate) fn random_u64() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
-}
-
-fn random_u32() -> u32 {
-    (random_u64() >> 32) as u32
 }

@@ -1,4 +1,62 @@
-//! The device.
+//! The device's side of Highwater: lists that are on the device, and stay equal
+//! to the server's.
+//!
+//! A [`Client`] keeps one user's lists in one local database. Reading never
+//! waits for the network but for what was never on the device; syncing moves
+//! only what changed, and ends with the proof that the copy is right.
+//!
+//! ```
+//! use futures::executor::block_on;
+//! use highwater_sdk::{Client, Status, Window};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("u1.db");
+//! # let (server, token) = ("http://127.0.0.1:9", "e30.eyJzdWIiOiJ1MSJ9.x");
+//! # block_on(async {
+//! let client = Client::builder()
+//!     .server(server)
+//!     .token(token)
+//!     .database(&path)
+//!     .build()
+//!     .await?;
+//!
+//! // What is on the device is there at once, whether or not the server is.
+//! let groups = client.groups()?;
+//! let page = groups.page(None, 50).await?;
+//! for row in &page.rows {
+//!     println!("{} joined at {:?}", row.id(), row.item.as_ref().map(|group| group.joined_at_ms));
+//! }
+//!
+//! // Nothing listens at this address, and nothing was synced before.
+//! assert!(page.rows.is_empty() && page.fault.is_some());
+//! assert_eq!(groups.status()?, Status::Offline { in_sync_at: None });
+//! assert!(client.sync().await.is_err());
+//!
+//! // From here on it keeps itself up to date, and says what changes.
+//! client.start();
+//! let members = client.members("kubernetes")?;
+//! let mut changes = members.watch(Window::first(50));
+//! use futures::StreamExt;
+//! let first = changes.next().await.ok_or("closed")??;
+//! assert_eq!(first.count, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`List`]: [`page`](List::page), [`get`](List::get),
+//!   [`count`](List::count), [`watch`](List::watch), [`status`](List::status),
+//!   [`verify`](List::verify). A list that was opened is kept up to date, after
+//!   a restart too, until it is [released](List::release).
+//! - [`Client::sync`] is one attempt with an outcome; [`Client::start`] is the
+//!   background: at once, after failures with growing delays, after long
+//!   silence, and on [`Client::wake`].
+//! - Another kind of list is a type that implements [`ListKind`], and no line of
+//!   sync code.
+//! - [`driver`]: what the SDK needs of the machine. No type of a runtime or of
+//!   an HTTP library is in the interface: futures and streams run on whatever
+//!   executor the app has.
+
 mod client;
 pub mod driver;
 mod engine;
@@ -6,7 +64,7 @@ mod error;
 mod event;
 mod hub;
 mod list;
-mod lists;
+pub mod lists;
 pub mod local;
 #[cfg(feature = "native")]
 mod native;
@@ -27,9 +85,7 @@ pub use highwater_core::replica::ReplicaConfig;
 pub use highwater_protocol::message::GoneReason;
 pub use highwater_protocol::{Code, ItemId, ListKey, Rank, Refusal, Version};
 pub use list::{List, PAGE_ROWS_MAX};
-pub use lists::{
-    GroupProfile, Groups, JoinedGroup, ListKind, Member, Members, Opaque, Raw, Role, View,
-};
+pub use lists::{Groups, ListKind, Members, Opaque, Raw, View};
 #[cfg(feature = "native")]
 pub use native::{Compression, NativeConfig};
 pub use page::{Key, Page, Row};

@@ -52,8 +52,12 @@ pub(super) fn decode(
     body: Bytes,
     limit: usize,
 ) -> Result<Bytes, Undecodable> {
-    let broken = |error: io::Error| Undecodable::Broken(error.to_string());
-    let decoded = match coding.map(str::trim) {
+    let coding = coding.map(str::trim);
+    let broken = |error: io::Error| {
+        let coding = coding.unwrap_or_default();
+        Undecodable::Broken(format!("its {coding} coding is broken: {error}"))
+    };
+    let decoded = match coding {
         None | Some("" | "identity") => {
             return match body.len() > limit {
                 true => Err(Undecodable::TooLarge),

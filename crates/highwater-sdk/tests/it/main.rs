@@ -1,0 +1,14 @@
+//! The SDK against a server in this process, and against sockets that fail.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod crash;
+mod database;
+mod details;
+mod first_sync;
+mod repair;
+mod resume;
+mod server;
+mod sockets;
+mod status;
+mod tokens;
+mod watch;

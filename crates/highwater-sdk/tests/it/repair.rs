@@ -1,0 +1,178 @@
+//! A copy that is wrong heals, whatever made it wrong.
+
+use crate::server::{Op, TestServer, assert_equal, item_id, list, member, rank};
+use futures::executor::block_on;
+use futures::{FutureExt as _, StreamExt as _};
+use highwater_sdk::{Client, Event, Events, List, Members, Rung, Status};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::{TempDir, tempdir};
+
+struct Device {
+    _folder: TempDir,
+    path: PathBuf,
+    server: Arc<TestServer>,
+    client: Client,
+    members: List<Members>,
+    events: Events,
+}
+
+fn synced(items: usize) -> Device {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("db");
+    let server = TestServer::new();
+    server.fill(&list("members/g1"), items);
+    let client = server.client(&path);
+    let members = client.members("g1").unwrap();
+    block_on(client.sync()).unwrap();
+    let events = client.events();
+    server.take_log();
+    Device {
+        _folder: folder,
+        path,
+        server,
+        client,
+        members,
+        events,
+    }
+}
+
+impl Device {
+    /// Alters the database behind the client's back.
+    fn alter(&self, sql: &str) {
+        let other = rusqlite::Connection::open(&self.path).unwrap();
+        other
+            .busy_timeout(std::time::Duration::from_secs(5))
+            .unwrap();
+        other.execute_batch(sql).unwrap();
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.events.next().now_or_never().flatten()).collect()
+    }
+}
+
+fn repaired(events: &[Event]) -> Vec<Rung> {
+    let rung = |event: &Event| match event {
+        Event::Repaired { rung, .. } => Some(*rung),
+        _ => None,
+    };
+    events.iter().filter_map(rung).collect()
+}
+
+#[test]
+fn a_damaged_payload_is_noticed_when_it_is_read_and_fetched_again() {
+    let mut device = synced(3_000);
+    device.alter("UPDATE row SET payload = x'08' WHERE id = 'item-000005'");
+    let page = block_on(device.members.page(None, 50)).unwrap();
+    assert_eq!((page.rows.len(), page.lacking()), (50, 0));
+    assert_eq!(page.rows[5].item.as_ref().unwrap().joined_at_ms, 5);
+    assert!(matches!(device.events()[0], Event::Damaged { .. }));
+    let log = device.server.take_log();
+    assert_eq!(log.len(), 1);
+    assert_eq!(log[0].request.lists[0].details.len(), 1);
+}
+
+#[test]
+fn a_damaged_row_is_left_out_and_comes_back_with_the_next_sync() {
+    let mut device = synced(3_000);
+    device.alter("UPDATE row SET rank = x'ffff' WHERE id = 'item-000005'");
+    // Where it now stands, it is noticed and dropped.
+    let id = item_id(5);
+    assert!(block_on(device.members.get(&id)).unwrap().is_none());
+    assert_eq!(device.members.count().unwrap(), 2_999);
+    assert!(matches!(device.events()[0], Event::Damaged { .. }));
+    let report = block_on(device.client.sync()).unwrap();
+    assert_eq!(report.in_sync, 1);
+    assert_eq!(repaired(&device.events()), [Rung::Skeleton]);
+    block_on(assert_equal(&device.server, &device.members));
+}
+
+#[test]
+fn rows_that_are_lost_or_altered_unseen_are_found_by_verifying() {
+    for damage in [
+        "DELETE FROM row WHERE id IN ('item-000100', 'item-000200')",
+        "UPDATE row SET stamp = randomblob(16) WHERE id > 'item-002990'",
+        "UPDATE list SET shown_digest = zeroblob(16)",
+        "UPDATE list SET shown_count = 1, shown_digest = NULL",
+        "UPDATE list SET shown_version = 3, phase = 'nonsense'",
+        "UPDATE list SET shown_lineage = 0",
+    ] {
+        let device = synced(3_000);
+        device.alter(damage);
+        let status = block_on(device.members.verify()).unwrap();
+        let version = device.server.version(device.members.key());
+        assert_eq!(status, Status::InSync { version }, "{damage}");
+        block_on(assert_equal(&device.server, &device.members));
+    }
+}
+
+#[test]
+fn a_wrong_digest_alone_costs_no_row() {
+    let mut device = synced(3_000);
+    device.alter("UPDATE list SET shown_digest = zeroblob(16)");
+    device
+        .server
+        .put(&list("members/g1"), &item_id(0), rank(0), member(-1));
+    let report = block_on(device.client.sync()).unwrap();
+    assert_eq!((report.in_sync, report.scanned, report.changes), (1, 0, 1));
+    assert_eq!(repaired(&device.events()), [Rung::Local]);
+}
+
+#[test]
+fn a_server_that_was_restored_from_a_backup_is_followed() {
+    let mut device = synced(3_000);
+    let key = list("members/g1");
+    let backup = device.server.store.backup();
+    device.server.put(&key, &item_id(1), rank(1), member(-1));
+    device.server.delete(&key, &item_id(2));
+    block_on(device.client.sync()).unwrap();
+    device.server.store.restore(&backup, [2; 16]);
+    let report = block_on(device.client.sync()).unwrap();
+    assert_eq!(report.in_sync, 1);
+    assert_eq!(repaired(&device.events()), [Rung::Skeleton]);
+    block_on(assert_equal(&device.server, &device.members));
+    // Restored as it was: only the position changes.
+    device.server.store.reincarnate([3; 16]);
+    device.server.take_log();
+    let report = block_on(device.client.sync()).unwrap();
+    assert_eq!((report.in_sync, report.requests, report.scanned), (1, 1, 0));
+}
+
+#[test]
+fn deletions_that_were_purged_are_found_out_by_the_proof() {
+    let mut device = synced(3_000);
+    let key = list("members/g1");
+    let ops = (0..10).map(|at| Op::Delete(item_id(at * 7)));
+    device.server.write(&key, ops.collect());
+    device.server.purge();
+    device.server.put(&key, "new", rank(9), member(0));
+    let report = block_on(device.client.sync()).unwrap();
+    assert_eq!(report.in_sync, 1);
+    assert_eq!(repaired(&device.events()), [Rung::Skeleton]);
+    block_on(assert_equal(&device.server, &device.members));
+}
+
+#[test]
+fn the_old_rows_stay_readable_while_a_copy_is_mended() {
+    let device = synced(3_000);
+    device.alter("DELETE FROM row WHERE id = 'item-000100'");
+    device.server.fail([
+        crate::server::Fault::Nothing,
+        crate::server::Fault::Nothing,
+        crate::server::Fault::Drop,
+    ]);
+    assert!(block_on(device.members.verify()).is_err());
+    assert_eq!(device.members.count().unwrap(), 2_999);
+    assert_eq!(
+        block_on(device.members.page(None, 1_000))
+            .unwrap()
+            .rows
+            .len(),
+        1_000
+    );
+    let report = block_on(device.client.sync()).unwrap();
+    // The scan that mends goes on where it stopped.
+    assert_eq!((report.in_sync, report.scans), (1, 0));
+    block_on(assert_equal(&device.server, &device.members));
+}

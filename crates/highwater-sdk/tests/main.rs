@@ -1,3 +1,0 @@
-//! The SDK against a server in this process, and against sockets that fail.
-
-fn main() {}
