@@ -14,12 +14,25 @@ pub const LOCK_FILE: &str = "highwater.lock";
 /// How taking the lock ended.
 #[derive(Debug)]
 pub(crate) enum Lock {
-    /// It is ours until the file is closed, however the process ends.
-    Taken(File),
+    /// It is ours until this is dropped, or the process ends however it ends.
+    Taken(FolderLock),
     /// Another process, or another store of this one, has it.
     Held,
     /// The folder cannot be written to.
     ReadOnly,
+}
+
+/// A lock on a folder.
+#[derive(Debug)]
+pub(crate) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing the file would do, but not at once where a process is being
+        // started just now, and has a copy of it for a moment. If it fails, the
+        // file is closed all the same.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Takes the lock on a folder.
@@ -42,7 +55,7 @@ pub(crate) fn lock(folder: &Path) -> io::Result<Lock> {
         Err(error) => return Err(error),
     };
     match file.try_lock() {
-        Ok(()) => Ok(Lock::Taken(file)),
+        Ok(()) => Ok(Lock::Taken(FolderLock(file))),
         Err(TryLockError::WouldBlock) => Ok(Lock::Held),
         Err(TryLockError::Error(error)) => Err(error),
     }

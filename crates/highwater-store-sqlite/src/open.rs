@@ -1,11 +1,10 @@
 //! Opening a database: what it must be, and how SQLite is set for it.
 
 use crate::fault::{Fault, Result};
-use crate::files::{DATABASE_FILE, Lock, beside, immutable_uri, lock};
+use crate::files::{DATABASE_FILE, FolderLock, Lock, beside, immutable_uri, lock};
 use crate::schema::{self, STEPS, Schema};
 use highwater_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -122,7 +121,7 @@ pub(crate) struct Opened {
     pub(crate) incarnation: [u8; 16],
     pub(crate) tick: u64,
     /// Held as long as the store may write.
-    pub(crate) lock: Option<File>,
+    pub(crate) lock: Option<FolderLock>,
 }
 
 /// How connections for reading are made.

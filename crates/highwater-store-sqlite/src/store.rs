@@ -4,6 +4,7 @@ use crate::cache::HeadCache;
 use crate::check::{CheckProgress, CheckReport, check};
 use crate::entry::{Entry, unsigned};
 use crate::fault::Result;
+use crate::files::FolderLock;
 use crate::open::{self, OpenError, Opened, Options};
 use crate::pool::{Pool, View};
 use crate::queue::{Queued, Waiting};
@@ -19,7 +20,6 @@ use highwater_store::{
 };
 use parking_lot::Mutex;
 use rusqlite::params;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     read_only: bool,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held until the store is closed.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<FolderLock>>,
 }
 
 impl SqliteStore {

@@ -38,7 +38,7 @@ mod with_three_heads {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::default();
         options.cached_heads_max = 3;
-        options.queue_writes_max = 2;
+        options.queue_writes_max = 64;
         options.idle_readers_max = 1;
         let store = SqliteStore::open(folder.path(), options).unwrap();
         block_on(test(store.clone()));
