@@ -51,12 +51,12 @@ impl<S: Store> Reader<S> {
         actor: &Actor,
         request: &SyncRequest,
     ) -> Result<SyncResponse, Refusal> {
-        let in_memory = self.from_memory(actor, request);
+        let in_memory = self.answer_in_memory(actor, request);
         self.metrics.synced(in_memory.is_some());
         let response = match in_memory {
             Some(response) => response,
             None => self
-                .from_store(actor, request)
+                .answer_in_store(actor, request)
                 .await
                 .map_err(|error| self.failed(&error))?,
         };
@@ -66,7 +66,7 @@ impl<S: Store> Reader<S> {
 
     /// The answer if every copy is right and its reader's rights are known: no
     /// disk is touched.
-    fn from_memory(&self, actor: &Actor, request: &SyncRequest) -> Option<SyncResponse> {
+    fn answer_in_memory(&self, actor: &Actor, request: &SyncRequest) -> Option<SyncResponse> {
         let cursors = request
             .lists
             .iter()
@@ -103,7 +103,7 @@ impl<S: Store> Reader<S> {
         Some(response)
     }
 
-    async fn from_store(
+    async fn answer_in_store(
         &self,
         actor: &Actor,
         request: &SyncRequest,

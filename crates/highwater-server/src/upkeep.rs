@@ -3,7 +3,6 @@
 use crate::domain::FanOut;
 use crate::http::App;
 use highwater_store::Store;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
@@ -54,21 +53,19 @@ async fn supervised<S: Store>(
 }
 
 /// Purges tombstones now and then.
-fn purge<S: Store>(app: Arc<App<S>>) -> impl Future<Output = ()> + Send {
-    async move {
-        let mut stop = app.stop.clone();
-        loop {
-            tokio::select! {
-                () = stop.said() => return,
-                () = tokio::time::sleep(app.config.purge_interval) => {}
+async fn purge<S: Store>(app: Arc<App<S>>) {
+    let mut stop = app.stop.clone();
+    loop {
+        tokio::select! {
+            () = stop.said() => return,
+            () = tokio::time::sleep(app.config.purge_interval) => {}
+        }
+        match app.store.purge(app.clock.now_ms(), app.config.purge).await {
+            Ok(purged) => {
+                app.metrics.purged(purged.tombstones);
+                tracing::debug!(purged.lists, purged.tombstones, "purged");
             }
-            match app.store.purge(app.clock.now_ms(), app.config.purge).await {
-                Ok(purged) => {
-                    app.metrics.purged(purged.tombstones);
-                    tracing::debug!(purged.lists, purged.tombstones, "purged");
-                }
-                Err(error) => tracing::warn!(%error, "tombstones could not be purged"),
-            }
+            Err(error) => tracing::warn!(%error, "tombstones could not be purged"),
         }
     }
 }

@@ -56,13 +56,14 @@ pub struct Key {
 
 #[derive(Clone)]
 pub(super) enum Material {
-    Hs256 {
-        secret: Vec<u8>,
-    },
-    EdDsa {
-        public: VerifyingKey,
-        private: Option<SigningKey>,
-    },
+    Hs256 { secret: Vec<u8> },
+    EdDsa(Box<Halves>),
+}
+
+#[derive(Clone)]
+pub(super) struct Halves {
+    pub(super) public: VerifyingKey,
+    pub(super) private: Option<SigningKey>,
 }
 
 /// Keys, each with its own id.
@@ -140,10 +141,10 @@ impl Key {
             },
             Algorithm::EdDsa => {
                 let private = SigningKey::from_bytes(&random);
-                Material::EdDsa {
+                Material::EdDsa(Box::new(Halves {
                     public: private.verifying_key(),
                     private: Some(private),
-                }
+                }))
             }
         };
         Ok(Self {
@@ -163,21 +164,17 @@ impl Key {
     pub const fn algorithm(&self) -> Algorithm {
         match self.material {
             Material::Hs256 { .. } => Algorithm::Hs256,
-            Material::EdDsa { .. } => Algorithm::EdDsa,
+            Material::EdDsa(_) => Algorithm::EdDsa,
         }
     }
 
     /// Whether tokens can be issued with it.
     #[must_use]
-    pub const fn can_sign(&self) -> bool {
-        matches!(
-            self.material,
-            Material::Hs256 { .. }
-                | Material::EdDsa {
-                    private: Some(_),
-                    ..
-                }
-        )
+    pub fn can_sign(&self) -> bool {
+        match &self.material {
+            Material::Hs256 { .. } => true,
+            Material::EdDsa(halves) => halves.private.is_some(),
+        }
     }
 
     /// The same key for those who only check: without its private half. `None`:
@@ -186,12 +183,12 @@ impl Key {
     pub fn public_half(&self) -> Option<Self> {
         match &self.material {
             Material::Hs256 { .. } => None,
-            Material::EdDsa { public, .. } => Some(Self {
+            Material::EdDsa(halves) => Some(Self {
                 id: self.id.clone(),
-                material: Material::EdDsa {
-                    public: *public,
+                material: Material::EdDsa(Box::new(Halves {
+                    public: halves.public,
                     private: None,
-                },
+                })),
             }),
         }
     }
@@ -244,7 +241,7 @@ impl Key {
                 {
                     return Err(bad("the public and private parts do not belong together"));
                 }
-                Material::EdDsa { public, private }
+                Material::EdDsa(Box::new(Halves { public, private }))
             }
             (Algorithm::EdDsa, Some(_), ..) => {
                 return Err(bad("an EdDSA key has a public part, and no secret"));
@@ -256,10 +253,13 @@ impl Key {
     fn entry(&self) -> KeyEntry {
         let (secret, public, private) = match &self.material {
             Material::Hs256 { secret } => (Some(BASE64URL.encode(secret)), None, None),
-            Material::EdDsa { public, private } => (
+            Material::EdDsa(halves) => (
                 None,
-                Some(BASE64URL.encode(public.as_bytes())),
-                private.as_ref().map(|key| BASE64URL.encode(key.as_bytes())),
+                Some(BASE64URL.encode(halves.public.as_bytes())),
+                halves
+                    .private
+                    .as_ref()
+                    .map(|key| BASE64URL.encode(key.as_bytes())),
             ),
         };
         KeyEntry {

@@ -113,8 +113,8 @@ pub fn issue(
             let tag = hmac(secret, signed.as_bytes()).finalize();
             BASE64URL.encode(tag.into_bytes())
         }
-        Material::EdDsa { private, .. } => {
-            let signature = private.as_ref()?.sign(signed.as_bytes());
+        Material::EdDsa(halves) => {
+            let signature = halves.private.as_ref()?.sign(signed.as_bytes());
             BASE64URL.encode(signature.to_bytes())
         }
     };
@@ -184,8 +184,8 @@ pub fn verify(keys: &Keys, token: &str, now_s: i64) -> Result<Claims, Refusal> {
 fn is_signed(key: &Key, signed: &[u8], signature: &[u8]) -> bool {
     match &key.material {
         Material::Hs256 { secret } => hmac(secret, signed).verify_slice(signature).is_ok(),
-        Material::EdDsa { public, .. } => Signature::from_slice(signature)
-            .is_ok_and(|signature| public.verify_strict(signed, &signature).is_ok()),
+        Material::EdDsa(halves) => Signature::from_slice(signature)
+            .is_ok_and(|signature| halves.public.verify_strict(signed, &signature).is_ok()),
     }
 }
 
@@ -264,6 +264,36 @@ mod tests {
         assert!(!no.message.contains("sub"), "{}", no.message);
     }
 
+    /// A token with any header and claims, signed with the secret of `key`.
+    fn signed(key: &Key, header: &str, claims: &str) -> String {
+        let signed = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims));
+        let Material::Hs256 { secret } = &key.material else {
+            unreachable!("an HS256 key");
+        };
+        let tag = hmac(secret, signed.as_bytes()).finalize().into_bytes();
+        format!("{signed}.{}", BASE64URL.encode(tag))
+    }
+
+    /// The signature is right each time; the header alone is at fault.
+    #[test]
+    fn a_tokens_algorithm_must_be_its_keys_even_under_a_good_signature() {
+        let (hs, _, keys) = keys();
+        let claims = format!(r#"{{"sub":"u","exp":{}}}"#, NOW + 10);
+        let of = |header: &str| verify(&keys, &signed(&hs, header, &claims), NOW);
+        assert!(of(r#"{"alg":"HS256","kid":"hs"}"#).is_ok());
+        for header in [
+            r#"{"alg":"none","kid":"hs"}"#,
+            r#"{"alg":"HS512","kid":"hs"}"#,
+            r#"{"alg":"hs256","kid":"hs"}"#,
+            r#"{"alg":"EdDSA","kid":"hs"}"#,
+            r#"{"alg":"HS256","kid":"hs","crit":["exp"]}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"kid":"hs"}"#,
+        ] {
+            assert_eq!(of(header).unwrap_err().code, Code::InvalidToken, "{header}");
+        }
+    }
+
     #[test]
     fn a_token_cannot_choose_how_it_is_checked() {
         let (hs, ed, keys) = keys();
@@ -283,10 +313,10 @@ mod tests {
             assert_eq!(code(&keys, &forged), Code::InvalidToken, "{header}");
         }
         // The public key, which anybody may know, used as an HMAC secret.
-        let Material::EdDsa { public, .. } = &ed.material else {
+        let Material::EdDsa(halves) = &ed.material else {
             unreachable!("an EdDSA key");
         };
-        let secret = public.as_bytes().to_vec();
+        let secret = halves.public.as_bytes().to_vec();
         let confused = Key::generate("ed", Algorithm::Hs256).map(|key| Key {
             material: Material::Hs256 { secret },
             ..key
@@ -321,14 +351,7 @@ mod tests {
     fn a_token_may_begin_later() {
         let (hs, _, keys) = keys();
         let header = r#"{"alg":"HS256","kid":"hs"}"#;
-        let signed = |claims: &str| {
-            let signed = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims));
-            let Material::Hs256 { secret } = &hs.material else {
-                unreachable!("an HS256 key");
-            };
-            let tag = hmac(secret, signed.as_bytes()).finalize().into_bytes();
-            format!("{signed}.{}", BASE64URL.encode(tag))
-        };
+        let signed = |claims: &str| signed(&hs, header, claims);
         let later = signed(&format!(
             r#"{{"sub":"u","exp":{}.5,"nbf":{}}}"#,
             NOW + 1_000,

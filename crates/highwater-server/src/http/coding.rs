@@ -211,6 +211,23 @@ mod tests {
         }
     }
 
+    /// Counts what is taken out of an endless stream.
+    struct Endless(usize);
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 += buffer.len();
+            Ok(buffer.len())
+        }
+    }
+
+    #[test]
+    fn no_more_is_decompressed_than_may_be() {
+        let (mut endless, limit) = (Endless(0), 100_000);
+        assert_eq!(read_up_to(&mut endless, limit).unwrap(), None);
+        assert_eq!(endless.0, limit + 1);
+    }
+
     #[test]
     fn what_is_not_so_encoded_is_malformed() {
         let body = Bytes::from(b"groups/u1 members/g1 ".repeat(100));

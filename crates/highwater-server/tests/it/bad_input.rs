@@ -220,7 +220,12 @@ async fn bodies_that_are_none() {
     let mut client = server.user("u1").await;
     let protobuf = [("content-type", "application/x-protobuf")];
     let json = [("content-type", "application/json")];
-    let cases: [(&[(&str, &str)], &[u8], _); 8] = [
+    type Case<'a> = (
+        &'a [(&'a str, &'a str)],
+        &'a [u8],
+        (u16, String, String, u64),
+    );
+    let cases: [Case<'_>; 8] = [
         (
             &protobuf,
             b"\xff\xff\xff",
