@@ -172,7 +172,7 @@ pub(crate) fn earlier_life(
 }
 
 /// Reads an element: the columns id, rank, version, created and stamp, then the
-/// payload if it was asked for. Without that, an index alone answers.
+/// payload if it was asked for.
 pub(crate) fn item_of_row(row: &Row<'_>, with_payload: bool) -> Result<Item> {
     Ok(Item {
         id: id_of(row, 0)?,

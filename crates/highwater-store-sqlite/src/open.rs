@@ -18,8 +18,9 @@ pub struct Options {
     pub cached_heads_max: usize,
     /// Pages that the writer keeps in memory, in bytes.
     pub writer_cache_bytes: usize,
-    /// Pages that each reader keeps in memory, in bytes. They are good until
-    /// the next commit.
+    /// Pages that each reader keeps in memory at most, in bytes. They are good
+    /// until the next commit; their use is to a scan, which looks its rows up
+    /// in another order than they are stored in.
     pub reader_cache_bytes: usize,
     /// How much of the database is mapped into memory instead of read, in
     /// bytes. 0 by default: an error of the disk under a mapping ends the
@@ -45,9 +46,9 @@ impl Default for Options {
         Self {
             cached_heads_max: 262_144,
             writer_cache_bytes: 64 * 1024 * 1024,
-            reader_cache_bytes: 8 * 1024 * 1024,
+            reader_cache_bytes: 32 * 1024 * 1024,
             mmap_bytes: 0,
-            idle_readers_max: 16,
+            idle_readers_max: 8,
             readers_max: 512,
             queue_writes_max: 4_096,
             busy_timeout: Duration::from_secs(5),

@@ -55,8 +55,8 @@ CREATE TABLE elements (
 ) STRICT;
 CREATE UNIQUE INDEX elements_by_id ON elements (list, id);
 CREATE UNIQUE INDEX elements_by_version ON elements (list, version);
--- holds all that a skeleton is made of
-CREATE INDEX elements_by_rank ON elements (list, rank, id, version, created, stamp)
+-- a change that keeps its rank does not touch it
+CREATE INDEX elements_by_rank ON elements (list, rank, id)
     WHERE deleted_at IS NULL;
 CREATE INDEX tombstones_by_version ON elements (list, version)
     WHERE deleted_at IS NOT NULL;

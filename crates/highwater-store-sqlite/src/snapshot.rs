@@ -110,7 +110,7 @@ impl Reads for SqliteSnapshot {
         let scanned = self.on_live(list, |view, n| {
             let mut scan = Scan::new(at_most, after, payloads, limit);
             let mut ended = false;
-            // With payloads first, then from the index alone.
+            // With payloads first, then without.
             while !ended && !scan.meter.is_full() {
                 ended = scan.advance(view, n)?;
             }
@@ -152,11 +152,25 @@ impl Reads for SqliteSnapshot {
     }
 }
 
+const CHANGES: &str = "SELECT version, created, deleted_at, id, rank, stamp, payload FROM elements
+    WHERE list = ?1 AND version > ?2 ORDER BY version";
+const ITEMS: &str = "SELECT id, rank, version, created, stamp, payload
+    FROM elements INDEXED BY elements_by_rank
+    WHERE list = ?1 AND deleted_at IS NULL ORDER BY rank, id";
+const ITEMS_AFTER: &str = "SELECT id, rank, version, created, stamp, payload
+    FROM elements INDEXED BY elements_by_rank
+    WHERE list = ?1 AND deleted_at IS NULL AND (rank, id) > (?2, ?3) ORDER BY rank, id";
+const SKELETON: &str = "SELECT id, rank, version, created, stamp
+    FROM elements INDEXED BY elements_by_rank
+    WHERE list = ?1 AND deleted_at IS NULL ORDER BY rank, id";
+const SKELETON_AFTER: &str = "SELECT id, rank, version, created, stamp
+    FROM elements INDEXED BY elements_by_rank
+    WHERE list = ?1 AND deleted_at IS NULL AND (rank, id) > (?2, ?3) ORDER BY rank, id";
+const MORE: &str = "SELECT 1 FROM elements INDEXED BY elements_by_rank
+    WHERE list = ?1 AND deleted_at IS NULL AND (rank, id) > (?2, ?3) LIMIT 1";
+
 fn changes(view: &View, n: i64, after: Version, limit: PageLimit) -> Result<Page<Change>> {
-    let mut statement = view.connection().prepare_cached(
-        "SELECT version, created, deleted_at, id, rank, stamp, payload FROM elements
-         WHERE list = ?1 AND version > ?2 ORDER BY version",
-    )?;
+    let mut statement = view.connection().prepare_cached(CHANGES)?;
     let mut found = statement.query(params![n, comparable(after)])?;
     let mut meter = Meter::new(limit);
     let mut rows = Vec::new();
@@ -227,33 +241,14 @@ impl Scan {
     /// full, no more payloads are asked for, or the list ends: then it is true.
     fn advance(&mut self, view: &View, n: i64) -> Result<bool> {
         let with_payload = self.with_payload != Some(0);
-        // One statement for each, as what it reads decides whether the index
-        // is enough.
+        // A payload that is not asked for is not read: it may take many pages.
         let mut statement = view
             .connection()
             .prepare_cached(match (with_payload, &self.last) {
-                (true, None) => {
-                    "SELECT id, rank, version, created, stamp, payload
-                 FROM elements INDEXED BY elements_by_rank
-                 WHERE list = ?1 AND deleted_at IS NULL ORDER BY rank, id"
-                }
-                (true, Some(_)) => {
-                    "SELECT id, rank, version, created, stamp, payload
-                 FROM elements INDEXED BY elements_by_rank
-                 WHERE list = ?1 AND deleted_at IS NULL AND (rank, id) > (?2, ?3)
-                 ORDER BY rank, id"
-                }
-                (false, None) => {
-                    "SELECT id, rank, version, created, stamp
-                 FROM elements INDEXED BY elements_by_rank
-                 WHERE list = ?1 AND deleted_at IS NULL ORDER BY rank, id"
-                }
-                (false, Some(_)) => {
-                    "SELECT id, rank, version, created, stamp
-                 FROM elements INDEXED BY elements_by_rank
-                 WHERE list = ?1 AND deleted_at IS NULL AND (rank, id) > (?2, ?3)
-                 ORDER BY rank, id"
-                }
+                (true, None) => ITEMS,
+                (true, Some(_)) => ITEMS_AFTER,
+                (false, None) => SKELETON,
+                (false, Some(_)) => SKELETON_AFTER,
             })?;
         let mut found = match &self.last {
             None => statement.query(params![n])?,
@@ -288,13 +283,11 @@ impl Scan {
         let Some(last) = &self.last else {
             return Ok(false);
         };
-        let more = view
-            .connection()
-            .prepare_cached(
-                "SELECT 1 FROM elements INDEXED BY elements_by_rank
-                 WHERE list = ?1 AND deleted_at IS NULL AND (rank, id) > (?2, ?3) LIMIT 1",
-            )?
-            .exists(params![n, last.rank.as_bytes(), last.id.as_str()])?;
+        let more = view.connection().prepare_cached(MORE)?.exists(params![
+            n,
+            last.rank.as_bytes(),
+            last.id.as_str()
+        ])?;
         Ok(!more)
     }
 }
@@ -327,5 +320,45 @@ impl Meter {
 
     const fn is_full(&self) -> bool {
         self.rows > 0 && (self.rows >= self.limit.rows || self.bytes >= self.limit.bytes)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::schema::{STEPS, migrate};
+    use rusqlite::Connection;
+
+    /// No read of a page sorts or scans more than it returns.
+    #[test]
+    fn pages_are_read_from_their_index() {
+        let mut database = Connection::open_in_memory().unwrap();
+        migrate(&mut database, 0, STEPS).unwrap();
+        let by_rank = "SEARCH elements USING INDEX elements_by_rank (list=?";
+        for (sql, expected) in [
+            (
+                CHANGES,
+                "SEARCH elements USING INDEX elements_by_version (list=? AND version>?)".to_owned(),
+            ),
+            (ITEMS, format!("{by_rank})")),
+            (ITEMS_AFTER, format!("{by_rank} AND (rank,id)>(?,?))")),
+            (SKELETON, format!("{by_rank})")),
+            (SKELETON_AFTER, format!("{by_rank} AND (rank,id)>(?,?))")),
+            (MORE, format!("{by_rank} AND (rank,id)>(?,?))")),
+        ] {
+            let mut statement = database
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                .unwrap();
+            for parameter in 1..=statement.parameter_count() {
+                statement.raw_bind_parameter(parameter, 1).unwrap();
+            }
+            let mut rows = statement.raw_query();
+            let mut plan = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                plan.push(row.get::<_, String>(3).unwrap());
+            }
+            assert_eq!(plan, [expected], "{sql}");
+        }
     }
 }

@@ -71,11 +71,23 @@ impl Group {
     }
 }
 
-/// An element's row, without its content.
+/// An element's row, without its payload.
 struct Found {
     n: i64,
     /// `None`: it is a tombstone.
-    stamp: Option<Stamp>,
+    live: Option<(Stamp, Vec<u8>)>,
+}
+
+impl Found {
+    fn stamp(&self) -> Option<Stamp> {
+        self.live.as_ref().map(|(stamp, _)| *stamp)
+    }
+
+    fn stands_at(&self, rank: &Rank) -> bool {
+        self.live
+            .as_ref()
+            .is_some_and(|(_, stands)| stands == rank.as_bytes())
+    }
 }
 
 impl<'a> SqliteTxn<'a> {
@@ -207,7 +219,7 @@ impl<'a> SqliteTxn<'a> {
 
     fn find(&self, n: i64, id: &ItemId) -> Result<Option<Found>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT n, deleted_at, stamp FROM elements WHERE list = ?1 AND id = ?2",
+            "SELECT n, deleted_at, stamp, rank FROM elements WHERE list = ?1 AND id = ?2",
         )?;
         let mut rows = statement.query(params![n, id.as_str()])?;
         let Some(row) = rows.next()? else {
@@ -216,9 +228,9 @@ impl<'a> SqliteTxn<'a> {
         let deleted_at: Option<i64> = row.get(1)?;
         Ok(Some(Found {
             n: row.get(0)?,
-            stamp: match deleted_at {
+            live: match deleted_at {
                 Some(_) => None,
-                None => Some(Stamp(row.get(2)?)),
+                None => Some((Stamp(row.get(2)?), row.get(3)?)),
             },
         }))
     }
@@ -233,13 +245,22 @@ impl<'a> SqliteTxn<'a> {
         let mut entry = self.revive(list)?;
         let found = self.find(entry.n, id)?;
         let stamp = stamp_of(id, rank, payload);
-        let before = found.as_ref().and_then(|found| found.stamp);
+        let before = found.as_ref().and_then(Found::stamp);
         let effect = entry.head.advance(before, Some(stamp));
         let Effect::Changed(version) = effect else {
             return Ok(effect);
         };
         let version = signed(version.get())?;
         match found {
+            // The index by rank is not touched: SQLite would rewrite its entry
+            // if the rank was only named.
+            Some(found) if found.stands_at(rank) => {
+                self.connection
+                    .prepare_cached(
+                        "UPDATE elements SET version = ?2, stamp = ?3, payload = ?4 WHERE n = ?1",
+                    )?
+                    .execute(params![found.n, version, stamp.0, payload])?;
+            }
             Some(found) => {
                 if before.is_none() {
                     entry.tombstones = less_one(entry.tombstones, list)?;
@@ -280,7 +301,7 @@ impl<'a> SqliteTxn<'a> {
         }
         let Some(Found {
             n,
-            stamp: Some(stamp),
+            live: Some((stamp, _)),
         }) = self.find(entry.n, id)?
         else {
             return Ok(Effect::Unchanged);
