@@ -1,0 +1,3 @@
+//! That the benches run: small, and without a word on how fast.
+
+mod smoke;
