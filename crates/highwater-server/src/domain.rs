@@ -17,7 +17,8 @@ mod rights;
 
 pub use directory::{BatchOutcome, Changed, Directory};
 pub use fanout::FanOut;
-pub use ids::{GroupId, UserId, check_name, check_profile};
+pub use group::profile_of;
+pub use ids::{GroupId, UserId};
 pub use import::{Change, ImportRequest};
 pub use operations::{
     Create, Describe, Dismiss, Invite, InviteOutcome, Join, Leave, Remove, RemoveOutcome, SetRole,

@@ -40,6 +40,8 @@ use tower::ServiceExt as _;
 /// When a caller may find a busy server ready, in milliseconds.
 const BUSY_RETRY_MS: u64 = 1_000;
 
+const REQUEST_ID: &str = "x-request-id";
+
 /// Everything that a request may need.
 #[derive(Debug)]
 pub(crate) struct App<S> {
@@ -181,7 +183,7 @@ where
     let route = route(request.uri().path());
     let method = request.method().clone();
     let version = request.version();
-    let id = RequestId::of(request.headers());
+    let id = RequestId::of(request.headers().get(REQUEST_ID).map(HeaderValue::as_bytes));
     let terms = Terms::of(request.headers());
     request.extensions_mut().insert(terms);
 
@@ -205,7 +207,9 @@ where
 
     let status = response.status();
     if status.is_server_error() {
-        response.headers_mut().insert("x-request-id", id.header());
+        let id = HeaderValue::from_str(&id.to_string())
+            .unwrap_or_else(|_| unreachable!("an id is plain"));
+        response.headers_mut().insert(REQUEST_ID, id);
     }
     if app.stop.is_said() && version <= Version::HTTP_11 {
         let close = HeaderValue::from_static("close");

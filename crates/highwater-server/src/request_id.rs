@@ -1,10 +1,9 @@
 //! The id by which the log lines of one request are found.
 
-use http::{HeaderMap, HeaderValue};
 use std::fmt;
 use std::future::Future;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 tokio::task_local! {
     static CURRENT: RequestId;
@@ -25,32 +24,22 @@ static RUN: LazyLock<u32> = LazyLock::new(|| {
 /// An id of a request, its sender's or our own.
 #[derive(Clone, Debug)]
 pub(crate) enum RequestId {
-    Given(HeaderValue),
+    Given(Arc<str>),
     Counted(u64),
 }
 
 impl RequestId {
-    /// The id that `x-request-id` gives, if it is short and plain; else a new
-    /// one.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    /// The id that the sender gives, if it is short and plain; else a new one.
+    pub(crate) fn of(given: Option<&[u8]>) -> Self {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
-        match headers.get("x-request-id") {
-            Some(given)
+        match given.map(str::from_utf8) {
+            Some(Ok(given))
                 if (1..=GIVEN_CHARS_MAX).contains(&given.len())
-                    && given.as_bytes().iter().all(plain) =>
+                    && given.bytes().all(|byte| plain(&byte)) =>
             {
-                Self::Given(given.clone())
+                Self::Given(given.into())
             }
             _ => Self::Counted(NEXT.fetch_add(1, Ordering::Relaxed)),
-        }
-    }
-
-    /// The id as a header.
-    pub(crate) fn header(&self) -> HeaderValue {
-        match self {
-            Self::Given(given) => given.clone(),
-            Self::Counted(_) => HeaderValue::from_str(&self.to_string())
-                .unwrap_or_else(|_| unreachable!("an id is plain")),
         }
     }
 
@@ -63,7 +52,7 @@ impl RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Given(given) => out.write_str(given.to_str().unwrap_or_default()),
+            Self::Given(given) => out.write_str(given),
             Self::Counted(number) => write!(out, "{:08x}-{number}", *RUN),
         }
     }
@@ -82,18 +71,13 @@ mod tests {
 
     #[test]
     fn an_id_is_taken_over_only_if_it_can_do_no_harm() {
-        let of = |given: &'static str| {
-            let headers = [("x-request-id", given)].map(|(name, value)| {
-                (
-                    http::HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            });
-            RequestId::of(&headers.into_iter().collect()).to_string()
-        };
+        let of = |given: &str| RequestId::of(Some(given.as_bytes())).to_string();
         assert_eq!(of("abc-1"), "abc-1");
         assert_ne!(of("a b"), "a b");
         assert_ne!(of(""), "");
-        assert_ne!(of("x"), of(""));
+        assert_ne!(of("é"), "é");
+        assert_ne!(of(&"x".repeat(65)), "x".repeat(65));
+        assert_ne!(of(""), of(""));
+        assert_ne!(RequestId::of(None).to_string(), of(""));
     }
 }

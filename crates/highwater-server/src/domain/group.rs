@@ -185,6 +185,15 @@ fn decoded<P: Payload>(list: &ListKey, item: &Item) -> Result<P, StoreError> {
     })
 }
 
+/// What the header of a group's members says.
+///
+/// # Errors
+/// `internal`: the stored bytes are no profile.
+pub fn profile_of(header: &[u8]) -> Result<GroupProfile, Refusal> {
+    GroupProfile::decode(header)
+        .map_err(|_| Refusal::new(Code::Internal, "the group's profile cannot be read"))
+}
+
 /// The group does not exist, or is none of the asker's business: the two are
 /// told with the same words.
 pub(super) fn not_found() -> Stop {

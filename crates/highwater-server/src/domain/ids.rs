@@ -1,6 +1,6 @@
-//! Users and groups by name, and what a group's profile may say.
+//! Users and groups by name, and how long their words may be.
 
-use highwater_protocol::kinds::{self, GroupProfile};
+use highwater_protocol::kinds;
 use highwater_protocol::{ItemId, Kind, ListKey, OwnerId, Refusal};
 use std::fmt;
 use std::sync::LazyLock;
@@ -116,7 +116,7 @@ impl GroupId {
 ///
 /// # Errors
 /// An empty or over-long one, at field `name`.
-pub fn check_name(name: &str) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     if name.is_empty() {
         return Err(Refusal::invalid("name", "a group's name must not be empty"));
     }
@@ -126,16 +126,15 @@ pub fn check_name(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks what a profile says.
+/// Checks a group's description.
 ///
 /// # Errors
-/// A field that is empty or over-long, by its name.
-pub fn check_profile(profile: &GroupProfile) -> Result<(), Refusal> {
-    check_name(&profile.name)?;
-    if profile.description.len() > DESCRIPTION_BYTES {
+/// An over-long one, at field `description`.
+pub(super) fn check_description(description: &str) -> Result<(), Refusal> {
+    if description.len() > DESCRIPTION_BYTES {
         return Err(Refusal::too_large(
             "description",
-            profile.description.len(),
+            description.len(),
             DESCRIPTION_BYTES,
         ));
     }
@@ -168,19 +167,17 @@ mod tests {
 
     #[test]
     fn a_profile_names_its_group_and_does_not_write_a_book() {
-        let profile = |name: &str, description: usize| GroupProfile {
-            name: name.to_owned(),
-            description: "d".repeat(description),
-            created_at_ms: 0,
-        };
-        let field = |profile| check_profile(&profile).map_err(|no| (no.field, no.limit));
-        assert_eq!(field(profile("n", 4_096)), Ok(()));
+        let field = |checked: Result<(), Refusal>| checked.map_err(|no| (no.field, no.limit));
+        assert_eq!(field(check_description(&"d".repeat(4_096))), Ok(()));
         assert_eq!(
-            field(profile("n", 4_097)),
+            field(check_description(&"d".repeat(4_097))),
             Err(("description".to_owned(), 4_096))
         );
-        assert_eq!(field(profile("", 0)), Err(("name".to_owned(), 0)));
-        let long = "n".repeat(257);
-        assert_eq!(field(profile(&long, 0)), Err(("name".to_owned(), 256)));
+        assert_eq!(field(check_name(&"n".repeat(256))), Ok(()));
+        assert_eq!(field(check_name("")), Err(("name".to_owned(), 0)));
+        assert_eq!(
+            field(check_name(&"n".repeat(257))),
+            Err(("name".to_owned(), 256))
+        );
     }
 }

@@ -3,7 +3,8 @@
 //! their role, as it was, without the rules that bind users.
 
 use super::group::{Group, Stop};
-use super::{CHANGES_PER_REQUEST, GroupId, UserId, check_name};
+use super::ids::check_name;
+use super::{CHANGES_PER_REQUEST, GroupId, UserId};
 use highwater_protocol::kinds::{GroupProfile, Member, Role};
 use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::{Abort, Write, WriteTxn};

@@ -6,6 +6,7 @@
 //! are.)
 
 use super::group::{Group, Stop, not_found};
+use super::ids::{check_description, check_name};
 use super::{Actor, BATCH, GroupId, UserId};
 use highwater_protocol::kinds::{GroupProfile, Member, Role};
 use highwater_protocol::{Code, ListKey, Refusal};
@@ -122,6 +123,60 @@ pub struct SetRole {
     pub user: UserId,
     /// The new one.
     pub role: Role,
+}
+
+impl Create {
+    /// A new group, from what a request says of it.
+    ///
+    /// # Errors
+    /// A name or description that is empty or over-long, by its field.
+    pub fn new(
+        group: GroupId,
+        owner: Option<UserId>,
+        name: String,
+        description: String,
+        at_ms: i64,
+    ) -> Result<Self, Refusal> {
+        check_name(&name)?;
+        check_description(&description)?;
+        let profile = GroupProfile {
+            name,
+            description,
+            created_at_ms: at_ms,
+        };
+        Ok(Self {
+            group,
+            owner,
+            profile,
+        })
+    }
+}
+
+impl Describe {
+    /// New words for a group, from what a request says.
+    ///
+    /// # Errors
+    /// A name or description that is empty or over-long, by its field; neither
+    /// of the two.
+    pub fn new(
+        actor: Actor,
+        group: GroupId,
+        name: Option<String>,
+        description: Option<String>,
+    ) -> Result<Self, Refusal> {
+        if name.is_none() && description.is_none() {
+            let message = "give a name, a description or both";
+            return Err(Refusal::invalid("name", message));
+        }
+        name.as_deref().map(check_name).transpose()?;
+        description.as_deref().map(check_description).transpose()?;
+        Ok(Self {
+            actor,
+            group,
+            name,
+            description,
+        })
+    }
 }
 
 impl InviteOutcome {

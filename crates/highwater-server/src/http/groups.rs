@@ -5,14 +5,14 @@ use super::{App, body, head, reply, terms};
 use crate::auth::Identity;
 use crate::domain::{
     Actor, BatchOutcome, Changed, Create, Describe, Dismiss, GroupId, InviteOutcome, Join, Leave,
-    RemoveOutcome, SetRole, USERS_PER_REQUEST, UserId, check_name, check_profile,
+    RemoveOutcome, SetRole, USERS_PER_REQUEST, UserId,
 };
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use highwater_core::Head;
 use highwater_protocol::codec::Format;
-use highwater_protocol::kinds::{GroupProfile, Role};
+use highwater_protocol::kinds::Role;
 use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::Store;
 use http::StatusCode;
@@ -230,17 +230,8 @@ pub(super) async fn create<S: Store>(State(app): State<Arc<App<S>>>, request: Re
             (Actor::Service, None) => None,
             (_, owner) => Some(for_whom(&identity, "owner", owner.as_deref())?),
         };
-        let profile = GroupProfile {
-            name: body.name,
-            description: body.description,
-            created_at_ms: app.directory.now_ms(),
-        };
-        check_profile(&profile)?;
-        let operation = Create {
-            group: group.clone(),
-            owner,
-            profile,
-        };
+        let at_ms = app.directory.now_ms();
+        let operation = Create::new(group.clone(), owner, body.name, body.description, at_ms)?;
         let changed = app.directory.create(operation).await?;
         Ok(Done::new(&identity, Some(&group), &changed))
     };
@@ -256,26 +247,8 @@ pub(super) async fn describe<S: Store>(
     let run = async {
         let (identity, body) = read::<_, DescribeBody>(&app, request, None).await?;
         let group = group_of(path)?;
-        if body.name.is_none() && body.description.is_none() {
-            return Err(Refusal::invalid(
-                "name",
-                "give a name, a description or both",
-            ));
-        }
-        if let Some(name) = &body.name {
-            check_name(name)?;
-        }
-        check_profile(&GroupProfile {
-            name: "unchanged".to_owned(),
-            description: body.description.clone().unwrap_or_default(),
-            created_at_ms: 0,
-        })?;
-        let operation = Describe {
-            actor: identity.actor.clone(),
-            group: group.clone(),
-            name: body.name,
-            description: body.description,
-        };
+        let actor = identity.actor.clone();
+        let operation = Describe::new(actor, group.clone(), body.name, body.description)?;
         let changed = app.directory.describe(operation).await?;
         Ok(Done::new(&identity, Some(&group), &changed))
     };

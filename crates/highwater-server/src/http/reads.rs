@@ -1,13 +1,12 @@
 //! Reading without a copy: a whole list in one piece, or a group's profile.
 
 use super::{App, head, reply};
-use crate::domain::GroupId;
+use crate::domain::{GroupId, profile_of};
 use crate::sync::Whole;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use highwater_core::Head;
-use highwater_protocol::kinds::{GroupProfile, Payload as _};
 use highwater_protocol::message::Snapshot;
 use highwater_protocol::{Code, ListKey, Point, Refusal, wire};
 use highwater_store::Store;
@@ -96,8 +95,7 @@ pub(super) async fn group<S: Store>(
         let group = GroupId::new(&group)?;
         let header = app.reader.header(&identity.actor, &group.members()).await;
         let (head, payload) = header.map_err(no_group)?;
-        let profile = GroupProfile::decode(&payload)
-            .map_err(|_| Refusal::new(Code::Internal, "the group's profile cannot be read"))?;
+        let profile = profile_of(&payload)?;
         Ok(GroupAnswer {
             group: group.to_string(),
             name: profile.name,

@@ -12,4 +12,5 @@ mod operating;
 mod rights;
 mod rules;
 mod shutdown;
+mod sqlite;
 mod sync;

@@ -9,7 +9,7 @@ use highwater_server::domain::{
     RemoveOutcome, SetRole, UserId,
 };
 use highwater_store::memory::MemoryStore;
-use highwater_store::{Store as _, Write, WriteError};
+use highwater_store::{Store, Write, WriteError};
 use std::collections::BTreeMap;
 
 pub(crate) fn user(id: &str) -> UserId {
@@ -36,7 +36,7 @@ fn profile(name: &str) -> GroupProfile {
 }
 
 pub(crate) async fn run<W: Write<Refusal = Refusal>>(
-    store: &MemoryStore,
+    store: &impl Store,
     operation: W,
 ) -> Result<W::Output, Code> {
     match store.write(NOW_MS, operation).await {
@@ -112,7 +112,7 @@ fn describe(asker: &str, id: &str, name: &str) -> Describe {
 }
 
 /// All elements of a list, in order; none if it is not there.
-pub(crate) async fn rows(store: &MemoryStore, list: &ListKey) -> Vec<(ItemId, Vec<u8>)> {
+pub(crate) async fn rows(store: &impl Store, list: &ListKey) -> Vec<(ItemId, Vec<u8>)> {
     let snapshot = store.snapshot(std::slice::from_ref(list)).await.unwrap();
     if !matches!(snapshot.state(list).await.unwrap(), ListState::Live(_)) {
         return Vec::new();
@@ -131,7 +131,7 @@ pub(crate) async fn rows(store: &MemoryStore, list: &ListKey) -> Vec<(ItemId, Ve
 }
 
 /// The members of a group, in the list's order.
-pub(crate) async fn members(store: &MemoryStore, id: &str) -> Vec<(String, Role)> {
+pub(crate) async fn members(store: &impl Store, id: &str) -> Vec<(String, Role)> {
     let rows = rows(store, &group(id).members()).await.into_iter();
     rows.filter(|(id, _)| !id.is_header())
         .map(|(id, payload)| {
@@ -142,14 +142,14 @@ pub(crate) async fn members(store: &MemoryStore, id: &str) -> Vec<(String, Role)
 }
 
 /// The groups of a user, in the list's order.
-pub(crate) async fn groups(store: &MemoryStore, id: &str) -> Vec<String> {
+pub(crate) async fn groups(store: &impl Store, id: &str) -> Vec<String> {
     let rows = rows(store, &user(id).groups()).await.into_iter();
     rows.map(|(id, _)| id.to_string()).collect()
 }
 
 /// Each member of a live group has it in their list, and each list holds no
 /// group beyond (once nothing is queued).
-pub(crate) async fn assert_in_step(store: &MemoryStore) {
+pub(crate) async fn assert_in_step(store: &impl Store) {
     let mut joined = BTreeMap::<String, Vec<String>>::new();
     let mut held = BTreeMap::<String, Vec<String>>::new();
     for line in store.lists(None, 100_000).await.unwrap() {
