@@ -145,10 +145,10 @@ options! {
         "seconds between two purges of old deletions",
         |config, text| set(&mut config.purge_interval, seconds(text));
     tokens_remembered = "10000",
-        "checked tokens to remember at least, about 500 bytes each",
+        "checked tokens to remember at least, about 550 bytes each",
         |config, text| set(&mut config.tokens_remembered, number(text, 0));
     rights_remembered = "250000",
-        "pairs of user and group whose rights to remember at least, about 100 bytes each",
+        "pairs of user and group whose rights to remember at least, about 110 bytes each",
         |config, text| set(&mut config.rights_remembered, number(text, 0));
 }
 

@@ -1,10 +1,10 @@
 //! The server on the database that it ships with: what memory cannot show.
 
 use crate::kit::{Running, since};
-use crate::rules::{assert_in_step, groups, members};
+use crate::rules::{assert_in_step, create, dismiss, groups, invite, members, run};
 use highwater_protocol::message::Answer;
 use highwater_store::Store as _;
-use highwater_store_sqlite::{Options, SqliteStore};
+use highwater_store_sqlite::{Existing, Options, SqliteStore, restore};
 use serde_json::json;
 use std::path::Path;
 
@@ -121,4 +121,41 @@ async fn a_database_opened_for_reading_serves_reads() {
     assert_eq!((reply.status, reply.code().as_str()), (503, "read_only"));
     assert_eq!(store.backlog().await.unwrap().jobs, 0);
     server.end().await;
+}
+
+/// What was queued when a backup was made is done after the restore, and a
+/// device that was right before adopts the restored lists.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_with_queued_work_is_restored_and_finished() {
+    let (folder, restored) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(folder.path());
+    let users: Vec<String> = (0..250).map(|at| format!("u{at:03}")).collect();
+    let users: Vec<_> = users.iter().map(String::as_str).collect();
+    for id in ["g", "h"] {
+        run(&store, create(id, Some("o"))).await.unwrap();
+        run(&store, invite("o", id, &users)).await.unwrap();
+    }
+    let server = Running::start(store.clone()).await;
+    let copy = server.user("o").await.list("members", "h").await;
+    server.end().await;
+    run(&store, dismiss("service", "g")).await.unwrap();
+    let backup = folder.path().join("backup.db");
+    store.backup(&backup, |_| {}).unwrap();
+    store.close().await;
+
+    restore(&backup, restored.path(), Existing::Keep, |_| {}).unwrap();
+    let store = open(restored.path());
+    assert_eq!(store.backlog().await.unwrap().jobs, 1);
+    assert_eq!(groups(&store, "u007").await, ["g", "h"]);
+    let server = Running::start(store.clone()).await;
+    server.service().await.settled().await;
+    assert_eq!(groups(&store, "u007").await, ["h"]);
+    assert_in_step(&store).await;
+    let mut o = server.user("o").await;
+    let Answer::Adopt(point) = o.ask(since("members", "h", &copy)).await else {
+        panic!("the content is the same, the lineage another");
+    };
+    assert_ne!(point.lineage, copy.head.point.lineage);
+    server.end().await;
+    store.close().await;
 }
