@@ -320,3 +320,46 @@ fn identity(connection: &Connection) -> Result<([u8; 16], u64)> {
         })?,
     )
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn pragma(connection: &Connection, name: &str) -> String {
+        connection
+            .pragma_query_value(None, name, |row| {
+                row.get_ref(0).map(|value| match value {
+                    rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                    other => String::from_utf8(other.as_bytes().unwrap().to_vec()).unwrap(),
+                })
+            })
+            .unwrap()
+    }
+
+    /// No test can cut the power: that commits are synced is held here.
+    #[test]
+    fn the_writer_syncs_a_log_with_each_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = open(folder.path(), &Options::default()).unwrap();
+        let writer = opened.writer.unwrap();
+        assert_eq!(pragma(&writer, "journal_mode"), "wal");
+        assert_eq!(pragma(&writer, "synchronous"), "2", "FULL");
+        assert_eq!(pragma(&writer, "mmap_size"), "0");
+        assert_eq!(pragma(&writer, "user_version"), STEPS.len().to_string());
+        let reader = opened.readers.connect().unwrap();
+        assert!(reader.is_readonly("main").unwrap());
+        assert_eq!(pragma(&reader, "cache_size"), "-32768");
+    }
+
+    #[test]
+    fn a_size_is_set_in_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            database_bytes_max: Some(1 << 20),
+            ..Options::default()
+        };
+        let opened = open(folder.path(), &options).unwrap();
+        assert_eq!(pragma(&opened.writer.unwrap(), "max_page_count"), "256");
+    }
+}

@@ -1,5 +1,10 @@
 //! A disk that is full, or that cannot be written to: writes are refused
 //! clearly, reads go on, and nothing that was acknowledged is lost.
+//!
+//! SQLite's own limit on a database's size stands in for a full disk. Where a
+//! small file system can be mounted, the same is shown on a disk that is full
+//! indeed; it is one more way to the same errors, and adds nothing where the
+//! right is missing.
 
 use crate::open;
 use crate::open::contents;
