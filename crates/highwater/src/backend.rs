@@ -1,0 +1,121 @@
+//! What a backend says to the server: plain JSON over HTTP.
+
+use crate::history::{Change, Transaction};
+use anyhow::{Context as _, Result, anyhow};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Changes that one request may hold.
+const CHANGES_PER_REQUEST: usize = 1_000;
+
+/// A backend with a service token.
+pub(crate) struct Backend {
+    agent: ureq::Agent,
+    server: String,
+    authorization: String,
+}
+
+/// What `/v1/admin/status` says, as far as it is needed here.
+#[derive(Deserialize)]
+pub(crate) struct Status {
+    /// Queued jobs: dismissals that have not reached all lists.
+    pub(crate) jobs: u64,
+}
+
+impl Backend {
+    /// A backend of the server at this URL.
+    pub(crate) fn new(server: &str, token: &str) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(60)))
+            .http_status_as_error(false)
+            .build();
+        Self {
+            agent: config.into(),
+            server: server.trim_end_matches('/').to_owned(),
+            authorization: format!("Bearer {token}"),
+        }
+    }
+
+    /// Imports a transaction, in as many requests as it takes. Returns how many.
+    pub(crate) fn import(&self, transaction: &Transaction) -> Result<usize> {
+        let parts = transaction.changes.chunks(CHANGES_PER_REQUEST);
+        let requests = parts.len();
+        for (part, changes) in parts.enumerate() {
+            self.import_part(transaction.at, changes)
+                .map_err(|error| match part {
+                    0 => error,
+                    _ => error.context(format!(
+                        "in the part of the transaction that begins at changes[{}]",
+                        part * CHANGES_PER_REQUEST
+                    )),
+                })?;
+        }
+        Ok(requests)
+    }
+
+    fn import_part(&self, at: i64, changes: &[Change]) -> Result<Value> {
+        self.post("/v1/admin/import", &json!({ "at": at, "changes": changes }))
+    }
+
+    /// How the server is.
+    pub(crate) fn status(&self) -> Result<Status> {
+        let url = format!("{}/v1/admin/status", self.server);
+        let answer = self
+            .agent
+            .get(&url)
+            .header("authorization", &self.authorization)
+            .call();
+        let value = read(&url, answer)?;
+        serde_json::from_value(value).context("the server's status is not what it should be")
+    }
+
+    /// Waits until no queued work is left.
+    pub(crate) fn settle(&self) -> Result<()> {
+        for _ in 0..6_000 {
+            if self.status()?.jobs == 0 {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Err(anyhow!("the server's queued work does not come to an end"))
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let url = format!("{}{path}", self.server);
+        let answer = self
+            .agent
+            .post(&url)
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .send(body.to_string());
+        read(&url, answer)
+    }
+}
+
+type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
+/// The answer's JSON; a refusal becomes an error with its message and code.
+fn read(url: &str, answer: Answer) -> Result<Value> {
+    let mut answer = answer.with_context(|| format!("{url} cannot be reached"))?;
+    let status = answer.status();
+    let text = answer
+        .body_mut()
+        .read_to_string()
+        .with_context(|| format!("{url} broke off"))?;
+    let value: Value = serde_json::from_str(&text).unwrap_or_default();
+    if status.is_success() {
+        return Ok(value);
+    }
+    let part = |name: &str| value[name].as_str().unwrap_or_default();
+    let field = match part("field") {
+        "" => String::new(),
+        field => format!("{field}: "),
+    };
+    Err(anyhow!(
+        "{field}{} ({}, status {})",
+        part("message"),
+        part("code"),
+        status.as_u16()
+    ))
+}

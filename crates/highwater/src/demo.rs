@@ -1,0 +1,361 @@
+//! The demo: a real history, replayed through the real server, while devices
+//! live through it; at the end every copy is compared, element by element.
+
+mod device;
+mod judge;
+mod model;
+mod pull;
+mod report;
+
+use crate::backend::Backend;
+use crate::history::{Change, Transaction};
+use crate::progress;
+use anyhow::{Context as _, Result};
+use device::{Connection, Device, Life};
+use highwater_protocol::kinds::{GROUPS, MEMBERS};
+use highwater_sdk::Compression;
+use highwater_server::auth::{Algorithm, Key, Keys, SERVICE_SCOPE, issue};
+use highwater_server::config::Layers;
+use highwater_server::{Clock, Server};
+use highwater_store_sqlite::{DATABASE_FILE, Options, SqliteStore};
+use model::{Model, YEAR_S};
+use pull::Puller;
+use report::DeviceReport;
+pub(crate) use report::Report;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How long the device that goes away is away each time: six weeks.
+const AWAY_S: i64 = 6 * 7 * 24 * 60 * 60;
+/// How long the demo's tokens are good for, in seconds.
+const TOKEN_TTL_S: i64 = 24 * 60 * 60;
+
+/// How the demo runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Compress what travels, on both sides of the comparison.
+    pub(crate) compressed: bool,
+    /// Draw no progress bar.
+    pub(crate) quiet: bool,
+}
+
+/// Whether a history can be replayed at all: each change must be possible after
+/// those before it.
+pub(crate) fn check(history: &[Transaction]) -> Result<()> {
+    model::cast(history).map(|_| ())
+}
+
+/// Replays a history in `folder`.
+pub(crate) fn run(
+    runtime: &Runtime,
+    history: &[Transaction],
+    folder: &Path,
+    settings: Settings,
+) -> Result<Report> {
+    let began = Instant::now();
+    let cast = model::cast(history)?;
+    let end = history.last().map_or(0, |last| last.at);
+    let mut devices = vec![
+        Device::new("always online", &cast.busy, Life::Always),
+        Device::new("away for weeks", &cast.busy, Life::Away(AWAY_S)),
+        Device::new(
+            "fresh last year",
+            &cast.busy,
+            Life::InstalledAt(end - YEAR_S),
+        ),
+        Device::new(
+            "newcomer",
+            &cast.newcomer,
+            Life::InstalledAt(joined_at(history, &cast.newcomer)),
+        ),
+    ];
+    let server = DemoServer::start(runtime, folder)?;
+    let backend = Backend::new(&server.url, &server.token("service", Some(SERVICE_SCOPE))?);
+    let mut pulls = Pulls::new(&server, settings, &devices)?;
+    let mut model = Model::default();
+    let bar = progress::up_to(history.len() as u64, "transactions", settings.quiet);
+    for (line, transaction) in history.iter().enumerate() {
+        let place = || format!("transaction {}", line + 1);
+        model.apply(transaction).with_context(place)?;
+        backend.import(transaction).with_context(place)?;
+        if transaction
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::Dismiss { .. }))
+        {
+            backend.settle()?;
+        }
+        pulls.touch(transaction);
+        for device in &mut devices {
+            if device.pulls_at(transaction.at) {
+                sync(runtime, device, &server, &mut pulls, folder, settings).with_context(place)?;
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    backend.settle()?;
+    for device in &mut devices {
+        sync(runtime, device, &server, &mut pulls, folder, settings)?;
+    }
+    pulls.check()?;
+    let (reports, differences) =
+        runtime.block_on(judge::judge(devices, &model, &server.database))?;
+    server.stop(runtime)?;
+    Ok(Report {
+        equal: differences.is_empty(),
+        transactions: history.len(),
+        seconds: (began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        coding: if settings.compressed {
+            pull::CODINGS
+        } else {
+            "identity"
+        },
+        devices: reports,
+        differences,
+    })
+}
+
+fn joined_at(history: &[Transaction], user: &str) -> i64 {
+    let joins = |change: &Change| matches!(change, Change::Join { user: who, .. } if who == user);
+    let first = history
+        .iter()
+        .find(|transaction| transaction.changes.iter().any(joins));
+    first.map_or(i64::MAX, |transaction| transaction.at)
+}
+
+fn sync(
+    runtime: &Runtime,
+    device: &mut Device,
+    server: &DemoServer,
+    pulls: &mut Pulls,
+    folder: &Path,
+    settings: Settings,
+) -> Result<()> {
+    let token = server.token(device.user(), None)?;
+    let connection = Connection {
+        server: &server.url,
+        token: &token,
+        folder,
+        compression: if settings.compressed {
+            Compression::Auto
+        } else {
+            Compression::None
+        },
+    };
+    let groups = runtime.block_on(device.sync(&connection))?;
+    pulls.count(device, &groups)
+}
+
+/// The server, in this process, on a free port.
+struct DemoServer {
+    url: String,
+    address: SocketAddr,
+    database: std::path::PathBuf,
+    key: Key,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl DemoServer {
+    fn start(runtime: &Runtime, folder: &Path) -> Result<Self> {
+        let data = folder.join("server");
+        std::fs::create_dir_all(&data)?;
+        let store = SqliteStore::open(&data, Options::default())?;
+        let database = data.join(DATABASE_FILE);
+        let key = Key::generate("demo", Algorithm::Hs256)?;
+        let config = Layers::new()
+            .flag("listen", Some("127.0.0.1:0".to_owned()))?
+            .flag("data", Some(data.display().to_string()))?
+            .resolve()?;
+        let server = Server::new(config, store, Keys::new(vec![key.clone()])?);
+        let bound = runtime
+            .block_on(server.bind())
+            .context("the demo's server finds no port")?;
+        let address = bound.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let running = runtime.spawn(async move {
+            bound
+                .run(async {
+                    // A dropped sender stops it too.
+                    let _ = stopped.await;
+                })
+                .await;
+        });
+        Ok(Self {
+            url: format!("http://{address}"),
+            address,
+            database,
+            key,
+            stop,
+            running,
+        })
+    }
+
+    fn token(&self, subject: &str, scope: Option<&str>) -> Result<String> {
+        let now_s = Clock::system().now_ms().div_euclid(1_000);
+        issue(&self.key, subject, scope, now_s, TOKEN_TTL_S).context("the demo's key cannot sign")
+    }
+
+    fn stop(self, runtime: &Runtime) -> Result<()> {
+        let _ = self.stop.send(());
+        runtime
+            .block_on(self.running)
+            .context("the demo's server broke down")
+    }
+}
+
+/// What whole pulls cost: each list is really pulled whenever it has changed,
+/// by a user's own plain client, and its bytes are counted on the socket.
+struct Pulls {
+    pullers: BTreeMap<String, Puller>,
+    /// By (kind, owner): what the list's last pull cost, unless it changed.
+    known: BTreeMap<(String, String), Known>,
+    /// What each device pulled last: the lists' tags.
+    seen: BTreeMap<&'static str, BTreeMap<(String, String), String>>,
+    /// An answer that says that nothing changed.
+    unchanged_bytes: u64,
+}
+
+#[derive(Clone)]
+struct Known {
+    bytes: u64,
+    etag: String,
+    stale: bool,
+}
+
+impl Pulls {
+    fn new(server: &DemoServer, settings: Settings, devices: &[Device]) -> Result<Self> {
+        let codings = settings.compressed.then_some(pull::CODINGS);
+        let users: BTreeSet<&str> = devices.iter().map(Device::user).collect();
+        let connect = |user: &str| -> Result<(String, Puller)> {
+            let token = server.token(user, None)?;
+            Ok((
+                user.to_owned(),
+                Puller::connect(server.address, &token, codings)?,
+            ))
+        };
+        Ok(Self {
+            pullers: users.into_iter().map(connect).collect::<Result<_>>()?,
+            known: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            unchanged_bytes: 0,
+        })
+    }
+
+    /// Notes which lists a transaction may have changed: more than it did does
+    /// no harm, since a pull finds out.
+    fn touch(&mut self, transaction: &Transaction) {
+        for change in &transaction.changes {
+            let (group, user) = match change {
+                Change::Create { group, .. } | Change::Rename { group, .. } => (group, None),
+                Change::Join { group, user, .. }
+                | Change::Leave { group, user }
+                | Change::Role { group, user, .. } => (group, Some(user)),
+                Change::Dismiss { group } => {
+                    // Reaches whoever was in it.
+                    for ((kind, _), known) in &mut self.known {
+                        known.stale |= kind == GROUPS;
+                    }
+                    (group, None)
+                }
+            };
+            let mut stale = |kind: &str, owner: &str| {
+                if let Some(known) = self.known.get_mut(&(kind.to_owned(), owner.to_owned())) {
+                    known.stale = true;
+                }
+            };
+            stale(MEMBERS, group);
+            if let Some(user) = user {
+                stale(GROUPS, user);
+            }
+        }
+    }
+
+    /// Adds to a device what its sync would have cost by whole pulls.
+    fn count(&mut self, device: &mut Device, groups: &BTreeSet<String>) -> Result<()> {
+        let user = device.user().to_owned();
+        let mut seen_before = self.seen.remove(device.name()).unwrap_or_default();
+        let mut seen = BTreeMap::new();
+        let (mut full, mut etag, mut unchanged) = (0, 0, 0);
+        let own = std::iter::once((GROUPS.to_owned(), user.clone()));
+        let members = groups
+            .iter()
+            .map(|group| (MEMBERS.to_owned(), group.clone()));
+        for list in own.chain(members) {
+            let known = self.known(&user, &list)?;
+            full += known.bytes;
+            if seen_before.remove(&list).as_ref() == Some(&known.etag) {
+                unchanged += self.unchanged_bytes;
+            } else {
+                etag += known.bytes;
+            }
+            seen.insert(list, known.etag);
+        }
+        self.seen.insert(device.name(), seen);
+        device.count_pulls(full, etag, unchanged);
+        Ok(())
+    }
+
+    fn known(&mut self, user: &str, list: &(String, String)) -> Result<Known> {
+        if let Some(known) = self.known.get(list)
+            && !known.stale
+        {
+            return Ok(known.clone());
+        }
+        let puller = self
+            .pullers
+            .get_mut(user)
+            .context("a device without a puller")?;
+        let (kind, owner) = list;
+        let pulled = puller
+            .pull(kind, owner, None)?
+            .with_context(|| format!("{user} may not pull {kind}/{owner}, and holds it"))?;
+        if self.unchanged_bytes == 0 {
+            let again = puller.pull(kind, owner, Some(&pulled.etag))?;
+            let again = again
+                .filter(|again| again.unchanged)
+                .context("a tag that does not hold")?;
+            self.unchanged_bytes = again.bytes;
+        }
+        let known = Known {
+            bytes: pulled.bytes,
+            etag: pulled.etag,
+            stale: false,
+        };
+        self.known.insert(list.clone(), known.clone());
+        Ok(known)
+    }
+
+    /// Pulls once more what was thought to be unchanged: the comparison is only
+    /// as good as that.
+    fn check(&mut self) -> Result<()> {
+        let lists: Vec<_> = self
+            .seen
+            .values()
+            .flat_map(BTreeMap::keys)
+            .cloned()
+            .collect();
+        for (kind, owner) in lists {
+            for puller in self.pullers.values_mut() {
+                let Some(pulled) = puller.pull(&kind, &owner, None)? else {
+                    continue;
+                };
+                let known = &self.known[&(kind.clone(), owner.clone())];
+                anyhow::ensure!(
+                    (pulled.bytes, &pulled.etag) == (known.bytes, &known.etag),
+                    "{kind}/{owner} changed unnoticed: the comparison would be wrong"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the devices' reports together with the verdict on their copies.
+type Judged = (Vec<DeviceReport>, Vec<String>);

@@ -1,0 +1,231 @@
+//! A device of the demo: the real SDK, over a real socket, with its own
+//! database on disk.
+
+use super::report::DeviceReport;
+use anyhow::{Context as _, Result, ensure};
+use highwater_protocol::kinds::{GROUPS, MEMBERS};
+use highwater_sdk::{
+    Client, Compression, Groups, Key, List, Members, PAGE_ROWS_MAX, Raw, SyncReport,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Instant;
+
+/// When a device is online.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It pulls after each transaction.
+    Always,
+    /// It is away for so many seconds of the history, comes back for one pull,
+    /// and goes again.
+    Away(i64),
+    /// It is installed at this time, and then pulls after each transaction.
+    InstalledAt(i64),
+}
+
+/// A device, as long as it lives.
+pub(crate) struct Device {
+    life: Life,
+    client: Option<Client>,
+    groups: Option<List<Groups>>,
+    members: BTreeMap<String, List<Members>>,
+    away_until: i64,
+    report: DeviceReport,
+}
+
+/// What a device connects to.
+pub(crate) struct Connection<'a> {
+    /// The server's URL.
+    pub(crate) server: &'a str,
+    /// The user's token.
+    pub(crate) token: &'a str,
+    /// The folder of the device's database.
+    pub(crate) folder: &'a Path,
+    /// Whether what travels is compressed.
+    pub(crate) compression: Compression,
+}
+
+/// One row of a copy: id, rank, payload.
+pub(crate) type CopiedRow = (String, Vec<u8>, Vec<u8>);
+
+impl Device {
+    /// A device that is not installed yet.
+    pub(crate) fn new(name: &'static str, user: &str, life: Life) -> Self {
+        let report = DeviceReport {
+            name,
+            user: user.to_owned(),
+            ..DeviceReport::default()
+        };
+        Self {
+            life,
+            client: None,
+            groups: None,
+            members: BTreeMap::new(),
+            away_until: i64::MIN,
+            report,
+        }
+    }
+
+    /// How it lives.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.report.name
+    }
+
+    /// Whose it is.
+    pub(crate) fn user(&self) -> &str {
+        &self.report.user
+    }
+
+    /// Whether it pulls now, after the transaction at `at`.
+    pub(crate) fn pulls_at(&mut self, at: i64) -> bool {
+        match self.life {
+            Life::Always => true,
+            Life::InstalledAt(begin) => at >= begin,
+            Life::Away(seconds) => {
+                let back = at >= self.away_until;
+                if back {
+                    self.away_until = at + seconds;
+                }
+                back
+            }
+        }
+    }
+
+    /// Catches up with the server: its groups, and the members of each. Returns
+    /// the groups that it holds now.
+    pub(crate) async fn sync(&mut self, connection: &Connection<'_>) -> Result<BTreeSet<String>> {
+        let began = Instant::now();
+        if self.client.is_none() {
+            let client = install(connection, &self.report).await?;
+            self.groups = Some(client.groups()?);
+            self.client = Some(client);
+        }
+        let (client, groups) = match (&self.client, &self.groups) {
+            (Some(client), Some(groups)) => (client, groups),
+            _ => anyhow::bail!("the device is not installed"),
+        };
+        let mut total = client.sync().await.context("a device cannot synchronise")?;
+        let joined = ids(groups).await?;
+        self.members.retain(|group, list| {
+            let stays = joined.contains(group);
+            if !stays {
+                list.release();
+            }
+            stays
+        });
+        let mut opened = 0;
+        for group in &joined {
+            if !self.members.contains_key(group) {
+                self.members.insert(group.clone(), client.members(group)?);
+                opened += 1;
+            }
+        }
+        if opened > 0 {
+            let report = client.sync().await.context("a device cannot synchronise")?;
+            total.scans += report.scans;
+            total.largest_gap = total.largest_gap.max(report.largest_gap);
+        }
+        self.count(&total, opened, began);
+        Ok(joined)
+    }
+
+    fn count(&mut self, total: &SyncReport, opened: u64, began: Instant) {
+        let first = u64::from(self.report.syncs == 0);
+        self.report.syncs += 1;
+        self.report.largest_gap = self.report.largest_gap.max(total.largest_gap);
+        // Each list may be read whole once, when it is opened.
+        self.report.full_scans += total.scans.saturating_sub(opened + first);
+        self.report.seconds += began.elapsed().as_secs_f64();
+    }
+
+    /// Adds what whole pulls would have cost instead of this sync.
+    pub(crate) const fn count_pulls(&mut self, full: u64, etag: u64, unchanged: u64) {
+        self.report.bytes_full_pull += full;
+        self.report.bytes_etag_pull += etag;
+        self.report.bytes_etag_unchanged += unchanged;
+    }
+
+    /// Every list that the device holds, row by row, as (kind, owner).
+    pub(crate) async fn copies(&self) -> Result<BTreeMap<(String, String), Vec<CopiedRow>>> {
+        let Some(client) = &self.client else {
+            return Ok(BTreeMap::new());
+        };
+        let mut copies = BTreeMap::new();
+        let members = self.members.keys().map(|group| (MEMBERS, group.as_str()));
+        for (kind, owner) in std::iter::once((GROUPS, self.user())).chain(members) {
+            let list = client.list(kind, owner)?;
+            copies.insert((kind.to_owned(), owner.to_owned()), rows(&list).await?);
+        }
+        Ok(copies)
+    }
+
+    /// The device's line of the report, once its copies were judged.
+    pub(crate) fn finish(mut self, lists: usize, items: usize, equal: bool) -> DeviceReport {
+        if let Some(client) = &self.client {
+            let traffic = client.traffic();
+            self.report.requests = traffic.requests;
+            self.report.bytes_sent = traffic.bytes_sent;
+            self.report.bytes_received = traffic.bytes_received;
+            client.close();
+        }
+        self.report.lists = lists;
+        self.report.items = items;
+        self.report.equal = equal;
+        self.report.finish();
+        self.report
+    }
+}
+
+async fn install(connection: &Connection<'_>, report: &DeviceReport) -> Result<Client> {
+    let database = connection
+        .folder
+        .join(format!("{}.db", report.name.replace(' ', "-")));
+    ensure!(!database.exists(), "{} exists", database.display());
+    Client::builder()
+        .server(connection.server)
+        .token(connection.token)
+        .database(database)
+        .compression(connection.compression)
+        .build()
+        .await
+        .context("a device cannot be installed")
+}
+
+async fn ids(groups: &List<Groups>) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    let mut after: Option<Key> = None;
+    loop {
+        let page = groups.page(after.as_ref(), PAGE_ROWS_MAX).await?;
+        ids.extend(page.rows.iter().map(|row| row.id().to_owned()));
+        after = page.next;
+        if after.is_none() {
+            return Ok(ids);
+        }
+    }
+}
+
+/// All rows in local order, the header first; a row without details is an
+/// error, since it could not be compared.
+async fn rows(list: &List<Raw>) -> Result<Vec<CopiedRow>> {
+    let mut rows = Vec::new();
+    if let Some(header) = list.header().await? {
+        let payload = header.payload.context("the header lacks its payload")?;
+        rows.push((String::new(), Vec::new(), payload.to_vec()));
+    }
+    let mut after: Option<Key> = None;
+    loop {
+        let page = list.page(after.as_ref(), PAGE_ROWS_MAX).await?;
+        for row in page.rows {
+            let id = row.id().to_owned();
+            let rank = row.key.rank.as_bytes().to_vec();
+            let payload = row
+                .payload
+                .with_context(|| format!("{id} lacks its payload"))?;
+            rows.push((id, rank, payload.to_vec()));
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(rows);
+        }
+    }
+}

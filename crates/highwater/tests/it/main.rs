@@ -1,0 +1,8 @@
+//! The built program, from outside: processes, sockets, files.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod crash;
+mod demo;
+mod harness;
+mod operator;
