@@ -13,15 +13,19 @@ use futures::executor::block_on;
 use highwater_protocol::codec::Format;
 use highwater_protocol::message::{Answer, ScanPosition, SyncResponse};
 use highwater_protocol::wire;
+use highwater_sdk::driver::{BoxFuture, Driver, Request, Response, Transport, TransportError};
+use highwater_sdk::{Client, NativeConfig, Page, Traffic};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) fn page(context: &mut Context) -> Result<Vec<Row>> {
     let scale = context.scale.clone();
     let folder = context.folder()?;
     let world = context.world()?;
     let number = world.long_list(scale.device_rows)?;
-    let (mut times, mut requests) = (Samples::default(), Samples::default());
-    let mut bytes = 0;
+    let mut times = Samples::default();
     // The first device warms the server up.
     for round in 0..=3 * scale.rounds {
         let path = folder.path().join(format!("{round}.db"));
@@ -34,29 +38,87 @@ pub(super) fn page(context: &mut Context) -> Result<Vec<Row>> {
         })?;
         let (device, page) = shown.context("nothing was shown")?;
         ensure!(
-            page.rows.len() == PAGE_ROWS as usize && page.lacking() == 0,
+            is_whole(&page),
             "the first page has {} rows, {} of them without details",
             page.rows.len(),
             page.lacking()
         );
-        let traffic = device.client.traffic();
         device.client.close();
         if round > 0 {
             times.push(took / 1e3);
-            requests.push(float(traffic.requests));
-            bytes = traffic.bytes_received;
         }
     }
     let rows = scale.device_rows;
+    let (requests, bytes) = requests_to_first_page(world, number, folder.path())?;
     Ok(vec![
         Row::new("first.page", times.median(), "ms", times.count())
             .goal(&Goal::AtMost(10.0))
             .note(format!(
-                "from no database to {PAGE_ROWS} rows with details of a list of {rows}; {bytes} bytes received"
+                "from no database to {PAGE_ROWS} rows with details of a list of {rows}"
             )),
-        Row::new("first.page.requests", requests.quantile(1.0), "", requests.count())
-            .goal(&Goal::AtMost(1.0)),
+        Row::new("first.page.requests", float(requests), "requests", 1)
+            .goal(&Goal::AtMost(1.0))
+            .note(format!("{bytes} bytes received")),
     ])
+}
+
+fn is_whole<T>(page: &Page<T>) -> bool {
+    page.rows.len() == PAGE_ROWS as usize && page.lacking() == 0
+}
+
+/// How many requests a fresh device needs to show its first page, and the bytes
+/// that it receives for it: devices are allowed one more each until it is
+/// there.
+fn requests_to_first_page(world: &World, number: u64, folder: &Path) -> Result<(u64, u64)> {
+    for allowed in 1..=REQUESTS_MAX {
+        let mut driver = Driver::native(NativeConfig::default())?;
+        driver.transport = Arc::new(Allowance {
+            transport: driver.transport,
+            left: AtomicU64::new(allowed),
+        });
+        let builder = Client::builder()
+            .server(format!("http://{}", world.address()?))
+            .token(world.token()?)
+            .database(folder.join(format!("allowed-{allowed}.db")))
+            .driver(driver);
+        let client = block_on(builder.build())?;
+        let members = client.members(&group(number))?;
+        let page = block_on(members.page(None, PAGE_ROWS as usize))?;
+        let bytes = client.traffic().bytes_received;
+        client.close();
+        if is_whole(&page) {
+            return Ok((allowed, bytes));
+        }
+    }
+    bail!("{REQUESTS_MAX} requests brought no first page")
+}
+
+/// More requests than any first page may need.
+const REQUESTS_MAX: u64 = 10;
+
+/// Lets so many requests through; the server is not reached by any other.
+struct Allowance {
+    transport: Arc<dyn Transport>,
+    left: AtomicU64,
+}
+
+impl Transport for Allowance {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+        let spend = |left: u64| left.checked_sub(1);
+        let spent = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        match spent {
+            Ok(_) => self.transport.send(request),
+            Err(_) => Box::pin(std::future::ready(Err(TransportError::Timeout {
+                waited_ms: 0,
+            }))),
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.transport.traffic()
+    }
 }
 
 pub(super) fn all(context: &mut Context) -> Result<Vec<Row>> {
