@@ -211,7 +211,6 @@ fn a_store_is_restored_over_only_if_that_was_asked_for() {
             let now = lineage(&store, &list).await;
             assert!(!seen.contains(&now), "no restore repeats a lineage");
             seen.push(now);
-            // Left for the next round, with a log that was not emptied.
             write(&store, vec![put(&list, "again", "", "x")]).await;
         }
         // What was there first can be had back.
@@ -219,6 +218,40 @@ fn a_store_is_restored_over_only_if_that_was_asked_for() {
         let folder = elsewhere.path().join("back");
         restore(&aside, &folder, Existing::Keep, |_| ()).unwrap();
         assert_eq!(head(&open(&folder), &list).await.count, 2);
+    });
+}
+
+/// A log that a crash left must not be taken for the new database's.
+#[test]
+fn a_log_that_was_left_goes_with_the_database_that_it_belongs_to() {
+    let (data, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let list = members("a");
+    block_on(async {
+        let store = open(data.path());
+        write(&store, vec![put(&list, "old", "", "x")]).await;
+        let file = crashed.path().join("one.backup");
+        store.backup(&file, |_| ()).unwrap();
+        let puts = (0..50).map(|at| put(&list, &at.to_string(), "", "x"));
+        write(&store, puts.collect()).await;
+        let folder = crashed.path().join("data");
+        std::fs::create_dir(&folder).unwrap();
+        for suffix in ["", "-wal"] {
+            let name = format!("{DATABASE_FILE}{suffix}");
+            std::fs::copy(data.path().join(&name), folder.join(&name)).unwrap();
+        }
+        let restored = restore(&file, &folder, Existing::MoveAside, |_| ()).unwrap();
+        let new = open(&folder);
+        assert_eq!(head(&new, &list).await.count, 1);
+        assert!(new.check(|_| ()).unwrap().is_clean());
+        let back = crashed.path().join("back");
+        restore(
+            &restored.moved_aside.unwrap(),
+            &back,
+            Existing::Keep,
+            |_| (),
+        )
+        .unwrap();
+        assert_eq!(head(&open(&back), &list).await.count, 51);
     });
 }
 

@@ -190,3 +190,28 @@ fn a_reader_beside_the_server_sees_its_commits_and_writes_nothing() {
         write(&server, vec![put(&list, "d", "", "x")]).await;
     });
 }
+
+/// What a crash leaves: the database and its log, and nobody that holds them.
+#[test]
+fn the_files_of_a_crash_are_read_and_then_recovered() {
+    let (folder, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let list = members("a");
+    let store = open(folder.path());
+    block_on(async {
+        let puts = (0..50).map(|at| put(&list, &at.to_string(), "", "x"));
+        write(&store, puts.collect()).await;
+        for suffix in ["", "-wal"] {
+            let name = format!("{DATABASE_FILE}{suffix}");
+            std::fs::copy(folder.path().join(&name), crashed.path().join(&name)).unwrap();
+        }
+        // Only for reading, as a check or a backup does it.
+        let reader = SqliteStore::open_read_only(crashed.path(), Options::default()).unwrap();
+        assert_eq!(head(&reader, &list).await, head(&store, &list).await);
+        assert!(reader.check(|_| ()).unwrap().is_clean());
+        drop(reader);
+        let recovered = open(crashed.path());
+        assert_eq!(head(&recovered, &list).await, head(&store, &list).await);
+        write(&recovered, vec![put(&list, "next", "", "x")]).await;
+        assert!(recovered.check(|_| ()).unwrap().is_clean());
+    });
+}
