@@ -40,16 +40,42 @@ pub fn row_check(id: &ItemId, rank: &Rank, stamp: Stamp) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
+/// Elements that fit are put together first: hashing one piece is a fifth
+/// faster than hashing six.
+const BUFFER_BYTES: usize = 512;
+
 fn hash_parts(parts: &[&[u8]]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        let length = u32::try_from(part.len()).unwrap_or_else(|_| unreachable!("parts are short"));
-        hasher.update(&length.to_le_bytes());
-        hasher.update(part);
-    }
+    let mut buffer = [0; BUFFER_BYTES];
+    let bytes: usize = parts.iter().map(|part| 4 + part.len()).sum();
+    let hash = match buffer.get_mut(..bytes) {
+        Some(whole) => {
+            let mut rest = &mut *whole;
+            for part in parts {
+                let (prefix, after) = rest.split_at_mut(4);
+                prefix.copy_from_slice(&length(part));
+                let (place, after) = after.split_at_mut(part.len());
+                place.copy_from_slice(part);
+                rest = after;
+            }
+            blake3::hash(whole)
+        }
+        None => {
+            let mut hasher = blake3::Hasher::new();
+            for part in parts {
+                hasher.update(&length(part));
+                hasher.update(part);
+            }
+            hasher.finalize()
+        }
+    };
     let mut out = [0; 16];
-    out.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    out.copy_from_slice(&hash.as_bytes()[..16]);
     out
+}
+
+fn length(part: &[u8]) -> [u8; 4] {
+    let length = u32::try_from(part.len()).unwrap_or_else(|_| unreachable!("parts are short"));
+    length.to_le_bytes()
 }
 
 #[cfg(test)]
@@ -77,6 +103,18 @@ mod tests {
             stamp("", b"", b""),
         ] {
             assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn long_elements_hash_by_the_same_rule_as_short_ones() {
+        for bytes in [0, 1, BUFFER_BYTES - 15, BUFFER_BYTES - 14, 5_000] {
+            let payload = vec![9; bytes];
+            let mut whole = b"\x01\0\0\0a\x01\0\0\0b".to_vec();
+            whole.extend_from_slice(&length(&payload));
+            whole.extend_from_slice(&payload);
+            let expected = blake3::hash(&whole);
+            assert_eq!(stamp("a", b"b", &payload).0, expected.as_bytes()[..16]);
         }
     }
 
