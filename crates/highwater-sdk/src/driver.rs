@@ -8,6 +8,7 @@
 use crate::error::Error;
 use bytes::Bytes;
 use std::any::Any;
+use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub struct Driver {
 }
 
 /// A message on its way to the server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// Where to, with scheme and host.
     pub url: String,
@@ -65,6 +66,17 @@ pub struct Request {
     pub body: Bytes,
     /// What form the message has.
     pub content_type: &'static str,
+}
+
+impl fmt::Debug for Request {
+    /// Everything but the token, which is a secret.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Request")
+            .field("url", &self.url)
+            .field("body", &self.body)
+            .field("content_type", &self.content_type)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the server answered, its content coding undone.

@@ -6,7 +6,9 @@
 //! something: a client that is merely open uses no network.
 
 mod background;
+mod batch;
 mod exchange;
+mod publish;
 mod waiter;
 
 pub(crate) use waiter::{Ask, Goal};
@@ -14,16 +16,19 @@ pub(crate) use waiter::{Ask, Goal};
 use crate::driver::BoxFuture;
 use crate::error::Error;
 use crate::event::Event;
+use crate::local::SqliteLocal;
 use crate::shared::{Link, Shared};
 use background::Background;
+use batch::Batch;
 use exchange::Exchange;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, pending};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _, select_biased};
-use highwater_core::local::{Changes, Phase};
-use highwater_core::replica::{self, Replica};
-use highwater_protocol::{ItemId, ListKey, Refusal};
+use highwater_core::local::Phase;
+use highwater_core::replica::{self, Replica, RequestId};
+use highwater_protocol::message::{SyncRequest, SyncResponse};
+use highwater_protocol::{ItemId, ListKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use waiter::{Waiter, Work};
@@ -72,10 +77,11 @@ pub(crate) struct Engine {
     work: Work,
     phases: BTreeMap<ListKey, Phase>,
     /// Lists about which the server last refused to answer.
-    refused: BTreeMap<ListKey, Refusal>,
+    refused: BTreeMap<ListKey, Error>,
     /// Why the last request came to nothing.
     failure: Option<Error>,
     background: Option<Background>,
+    batch: Batch,
     /// Nothing is read or written before this time.
     paused_until_ms: i64,
     /// What [`rows_written`](crate::local::SqliteLocal::rows_written) was when
@@ -109,6 +115,7 @@ impl Engine {
             refused: BTreeMap::new(),
             failure: None,
             background: None,
+            batch: Batch::default(),
             paused_until_ms: i64::MIN,
             checkpointed: 0,
         };
@@ -120,33 +127,32 @@ impl Engine {
 
     /// Runs until the client closes.
     pub(crate) async fn run(mut self) {
-        loop {
-            // What was said at once is asked about at once, in one request.
-            while let Some(command) = self.commands.next().now_or_never() {
-                if self.obey(command).is_err() {
-                    return;
-                }
-            }
-            let now_ms = self.shared.driver.clock.now_ms();
-            self.keep_in_touch(now_ms);
-            if let Err(error) = self.launch(now_ms)
-                && self.database_failed(error).is_err()
-            {
-                return;
-            }
+        while self.step().await.is_ok() {}
+    }
+
+    /// Does what is to be done now, and waits for the next thing to do. An
+    /// error ends the engine.
+    async fn step(&mut self) -> Result<(), Error> {
+        // What was said at once is asked about at once, in one request.
+        while let Some(command) = self.commands.next().now_or_never() {
+            self.obey(command)?;
+        }
+        let now_ms = self.shared.driver.clock.now_ms();
+        self.keep_in_touch(now_ms);
+        let launched = self.launch(now_ms);
+        launched.or_else(|error| self.database_failed(error))?;
+        if self.in_flight.is_empty() || self.batch.is_over(now_ms) {
+            self.commit()?;
+        }
+        if !self.batch.is_open() {
             self.publish();
             self.settle();
-            if self.tidy_up().is_err() {
-                return;
-            }
-            let done = match self.turn(now_ms).await {
-                Turn::Command(command) => self.obey(command),
-                Turn::Done(exchange) => self.finish(exchange),
-                Turn::Timer => Ok(()),
-            };
-            if done.is_err() {
-                return;
-            }
+            self.tidy_up()?;
+        }
+        match self.turn(now_ms).await {
+            Turn::Command(command) => self.obey(command),
+            Turn::Done(exchange) => self.finish(exchange),
+            Turn::Timer => Ok(()),
         }
     }
 
@@ -170,6 +176,7 @@ impl Engine {
 
     /// Does what the client says; an error ends the engine.
     fn obey(&mut self, command: Option<Command>) -> Result<(), Error> {
+        self.commit()?;
         let done = match command {
             None | Some(Command::Close) => return Err(Error::Closed),
             Some(Command::Hold(list)) => self.hold(list),
@@ -256,7 +263,7 @@ impl Engine {
         // what it lacks is fetched when the server is there again.
         if let Goal::Details(list, _) | Goal::FirstPage(list) = &ask.goal {
             let fault = match (self.refused.get(list), &self.failure) {
-                (Some(refusal), _) => Some(Error::Refused(refusal.clone())),
+                (Some(error), _) => Some(error.clone()),
                 (None, Some(failure)) if delayed => Some(failure.clone()),
                 (None, _) => None,
             };
@@ -307,6 +314,8 @@ impl Engine {
         let response = match outcome {
             Ok(response) => response,
             Err(error) => {
+                self.commit()?;
+                self.publish();
                 self.shared.set_link(Link::Lost);
                 let failure = match &error {
                     Error::Refused(refusal) => replica::Failure::Refused(refusal.clone()),
@@ -328,21 +337,53 @@ impl Engine {
             self.refused.remove(&list.list);
         }
         self.work.count(&request, &response, &mut self.waiters);
+        self.apply(now_ms, id, &request, response)
+    }
+
+    /// Applies a response. If it is one of many pages, its commit may be shared
+    /// with those that follow.
+    fn apply(
+        &mut self,
+        now_ms: i64,
+        id: RequestId,
+        request: &SyncRequest,
+        response: SyncResponse,
+    ) -> Result<(), Error> {
+        let rows = batch::rows(&response);
+        let shares = batch::is_midway(&response) && !self.waiters.iter().any(Waiter::is_a_page);
         let replica = &mut self.replica;
-        let applied = self
-            .shared
-            .db
-            .write(|local| replica.handle_response(now_ms, id, response, local));
-        self.publish();
-        match applied {
-            Ok(()) => {
-                for waiter in &mut self.waiters {
-                    waiter.answered(&request);
-                }
-                Ok(())
+        let applied = self.shared.db.write(|local| {
+            if shares {
+                local.share_commits();
             }
+            replica.handle_response(now_ms, id, response, local)
+        });
+        for waiter in &mut self.waiters {
+            waiter.answered(request);
+        }
+        self.batch.add(now_ms, rows);
+        if !shares || applied.is_err() || self.batch.is_full() {
+            self.commit()?;
+            self.publish();
+        }
+        if !shares {
+            self.batch = Batch::default();
+        }
+        match applied {
+            Ok(()) => Ok(()),
             Err(error) => self.database_failed(error.into()),
         }
+    }
+
+    /// Commits what waits for it; an error ends the engine.
+    fn commit(&mut self) -> Result<(), Error> {
+        if !self.batch.is_open() {
+            return Ok(());
+        }
+        self.batch.end();
+        let committed = self.shared.db.write(SqliteLocal::commit_shared);
+        // The replica asks from what is stored: what was undone is asked again.
+        committed.or_else(|error| self.database_failed(error.into()))
     }
 
     /// Those who waited for a request that was sent after they asked are told.
@@ -375,53 +416,6 @@ impl Engine {
             waiter.refuse(error.clone());
         }
         Ok(())
-    }
-
-    /// Passes on what the replica reports.
-    fn publish(&mut self) {
-        use replica::Event as Reported;
-        let hub = &self.shared.hub;
-        while let Some(event) = self.replica.poll_event() {
-            match event {
-                Reported::Changed { list, changes } => hub.rows_changed(&list, &changes),
-                Reported::DetailsFilled { list, ids } => hub.filled(&list, &ids),
-                Reported::Status { list, phase } => {
-                    hub.status_changed(&list);
-                    self.phases.insert(list, phase);
-                }
-                Reported::Repaired(receipt) => hub.happened(&Event::Repaired {
-                    list: receipt.list,
-                    rung: receipt.rung,
-                    rows: match receipt.changes {
-                        Changes::Rows(rows) => Some(rows.len()),
-                        Changes::Many => None,
-                    },
-                }),
-                Reported::Quarantined { list, retry_at_ms } => {
-                    hub.happened(&Event::Quarantined { list, retry_at_ms });
-                }
-                Reported::Gone { list, reason } => {
-                    hub.happened(&Event::Gone { list, reason });
-                }
-                Reported::Refused { list, refusal } => {
-                    for waiter in &mut self.waiters {
-                        waiter.list_refused(&list, &refusal);
-                    }
-                    self.refused.insert(list.clone(), refusal.clone());
-                    hub.happened(&Event::Refused { list, refusal });
-                }
-                Reported::PeerMisbehaved { list, refusal } => {
-                    for waiter in &mut self.waiters {
-                        waiter.list_refused(&list, &refusal);
-                    }
-                    self.refused.insert(list.clone(), refusal.clone());
-                    hub.happened(&Event::PeerMisbehaved { list, refusal });
-                }
-                // The engine has told of it in its own words.
-                Reported::Failed(_) => {}
-                _ => {}
-            }
-        }
     }
 
     /// Tells those who wait for what has come about, and forgets those who no
@@ -475,7 +469,7 @@ impl Engine {
 
     fn sleep_ms(&self, now_ms: i64) -> Option<u64> {
         if !self.may_speak() {
-            return None;
+            return self.batch.ends_at_ms().map(|_| SLEEP_MS_MIN.unsigned_abs());
         }
         let retry = match self.in_flight.len() {
             REQUESTS_MAX => None,
@@ -483,7 +477,8 @@ impl Engine {
         };
         let retry = retry.map(|at| at.max(self.paused_until_ms));
         let silence = self.background.as_ref().map(Background::next_ms);
-        let at_ms = retry.into_iter().chain(silence).min()?;
+        let batch = self.batch.ends_at_ms();
+        let at_ms = retry.into_iter().chain(silence).chain(batch).min()?;
         let sleep_ms = at_ms
             .saturating_sub(now_ms)
             .clamp(SLEEP_MS_MIN, SLEEP_MS_MAX);

@@ -11,6 +11,7 @@ use crate::report::SyncReport;
 use crate::shared::Shared;
 use crate::status::{Status, StatusWatch};
 use crate::watch::{Watch, Window};
+use highwater_core::local::LocalRow;
 use highwater_protocol::{ItemId, ListKey, Refusal};
 use std::fmt;
 use std::marker::PhantomData;
@@ -227,15 +228,13 @@ fn key_of(read: &ReadRow) -> Key {
 /// A row as the app sees it. A payload that this version cannot read is kept as
 /// it is.
 pub(crate) fn row<T>(read: ReadRow, decode: impl Fn(&[u8]) -> Result<T, Refusal>) -> Row<T> {
-    let key = key_of(&read);
-    let item = read
-        .row
-        .payload
-        .as_deref()
-        .and_then(|payload| decode(payload).ok());
+    let LocalRow {
+        id, rank, payload, ..
+    } = read.row;
+    let item = payload.as_deref().and_then(|payload| decode(payload).ok());
     Row {
-        key,
-        payload: read.row.payload,
+        key: Key::new(rank, id),
+        payload,
         item,
     }
 }

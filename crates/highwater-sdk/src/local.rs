@@ -13,9 +13,11 @@
 mod open;
 mod read;
 mod record;
+mod replace;
 mod schema;
 mod txn;
 mod value;
+mod writer;
 
 #[cfg(test)]
 mod conformance;
@@ -25,7 +27,8 @@ mod damage;
 pub use open::{Binding, Found};
 pub use read::{Condition, HeldList, ReadRow, Standing};
 pub use schema::SCHEMA;
-pub use txn::{SqliteLocal, SqliteTxn};
+pub use txn::SqliteTxn;
+pub use writer::SqliteLocal;
 
 use crate::driver::Claim;
 use parking_lot::Mutex;
@@ -117,9 +120,13 @@ impl Database {
     pub fn close(&self) {
         let reader = self.reader.lock().take();
         drop(reader);
-        // The last connection to close moves the log into the database.
         let writer = self.writer.lock().take();
-        drop(writer);
+        if let Some(mut writer) = writer {
+            // If that fails, what was not committed is fetched again.
+            let _ = writer.commit_shared();
+            // The last connection to close moves the log into the database.
+            drop(writer);
+        }
         let claim = self.claim.lock().take();
         drop(claim);
     }

@@ -86,6 +86,11 @@ impl Waiter {
         self.ask.reply.is_canceled()
     }
 
+    /// Someone looks at a page until this is done.
+    pub(super) const fn is_a_page(&self) -> bool {
+        matches!(&self.ask.goal, Goal::FirstPage(_) | Goal::Details(..))
+    }
+
     /// A request was answered and its answer applied.
     pub(super) fn answered(&mut self, request: &SyncRequest) {
         let names_mine = |list: &ListKey| self.lists.contains(list);

@@ -241,6 +241,17 @@ fn the_database_answers_as_its_twin_in_memory_does() {
                 })
                 .collect();
             let commit = dice.roll(4) > 0;
+            if dice.roll(5) == 0 {
+                let shares = dice.roll(2) == 0;
+                db.write(|local| {
+                    local.commit_shared()?;
+                    if shares {
+                        local.share_commits();
+                    }
+                    Ok(())
+                })
+                .unwrap();
+            }
             let expected = transact(&mut memory, &ops, commit);
             let found = db.write(|local| Ok(transact(local, &ops, commit))).unwrap();
             assert_eq!(found, expected, "seed {seed}, step {step}: {ops:?}");
@@ -351,4 +362,31 @@ fn errors_say_what_failed() {
     let error = db.lists().unwrap_err();
     assert!(error.is_closed() && debug_is_short(&error));
     assert_eq!(error.to_string(), "it is closed");
+}
+
+#[test]
+fn transactions_that_share_a_commit_are_seen_together_and_each_alone_is_all_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let db = database(&path);
+    let (first, second): (ListKey, ListKey) = ("a/1".parse().unwrap(), "a/2".parse().unwrap());
+    let save = |list: &ListKey, commits: bool| {
+        db.write(|local| {
+            local.share_commits();
+            let mut txn = local.begin()?;
+            txn.save_record(list, &ListRecord::new())?;
+            if commits { txn.commit() } else { Ok(()) }
+        })
+        .unwrap();
+    };
+    save(&first, true);
+    save(&second, false);
+    save(&second, true);
+    assert!(db.lists().unwrap().is_empty(), "nobody sees them yet");
+    db.write(SqliteLocal::commit_shared).unwrap();
+    assert_eq!(db.lists().unwrap().len(), 2);
+    // What waits for its commit is committed by closing.
+    save(&"a/3".parse().unwrap(), true);
+    db.close();
+    assert_eq!(database(&path).lists().unwrap().len(), 3);
 }

@@ -3,11 +3,12 @@
 
 use super::read::Reader;
 use super::schema::{APPLICATION_ID, SCHEMA, migrate};
-use super::txn::SqliteLocal;
+use super::writer::SqliteLocal;
 use super::{Database, LocalError};
 use crate::driver::Claim;
 use crate::error::Error;
 use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use std::path::Path;
 
@@ -115,7 +116,13 @@ fn connect(claim: &Claim, access: OpenFlags) -> Result<Connection, Error> {
         Some(vfs) => Connection::open_with_flags_and_vfs(&claim.path, flags, vfs.as_str()),
         None => Connection::open_with_flags(&claim.path, flags),
     };
-    opened.map_err(|error| explain(&claim.path, error))
+    let explain = |error| explain(&claim.path, error);
+    let conn = opened.map_err(explain)?;
+    // Otherwise a statement is planned anew whenever its parameters change,
+    // which costs as much as a page does.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(explain)?;
+    Ok(conn)
 }
 
 /// 0 for a new database.

@@ -5,13 +5,16 @@
 
 use super::record;
 use super::txn::limit_of;
-use super::value::stored_row;
+use super::value::{self, stored_row};
 use super::{Database, LocalError};
-use highwater_core::local::{ListRecord, LocalRow};
+use bytes::Bytes;
+use highwater_core::local::{ListRecord, LocalRow, StoredRow};
 use highwater_core::stamp::{row_check, stamp_of};
-use highwater_protocol::{ItemId, ListKey, OrderKey};
-use rusqlite::{Connection, OptionalExtension, params};
+use highwater_protocol::{ItemId, ListKey, OrderKey, Rank, Stamp};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// A row of the copy that is shown, and whether it is what was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,11 +121,11 @@ impl Database {
             let sql = if after.is_some() { PAGE } else { FIRST_PAGE };
             let mut statement = reader.conn.prepare_cached(sql)?;
             let mut rows = statement.query(params![number, rank, id, limit_of(limit)])?;
-            let mut page = Vec::with_capacity(limit.min(1_000));
+            let mut page = PageReader::default();
             while let Some(columns) = rows.next()? {
-                page.extend(stored_row(columns, 0)?.map(checked));
+                page.add(columns)?;
             }
-            Ok(page)
+            Ok(page.finish())
         })
     }
 
@@ -178,9 +181,81 @@ impl Database {
     }
 }
 
+/// Reads a page's rows into pieces of memory that their ranks and payloads
+/// share: allocating each would cost as much as hashing them.
+#[derive(Default)]
+struct PageReader {
+    bytes: Vec<u8>,
+    placed: Vec<Placed>,
+    rows: Vec<ReadRow>,
+}
+
+/// A piece ends with the row that makes it this long, so that an app which
+/// keeps one row does not keep a page of long ones.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// A row whose rank and payload are places in the page's bytes.
+struct Placed {
+    id: ItemId,
+    rank: Option<Range<usize>>,
+    stamp: Option<Stamp>,
+    check: Option<u32>,
+    payload: Option<Range<usize>>,
+}
+
+impl PageReader {
+    /// Adds the row in columns id, rank, stamp, row_check, payload.
+    fn add(&mut self, columns: &Row<'_>) -> rusqlite::Result<()> {
+        if let Some(id) = value::item_id(columns.get_ref(0)?) {
+            let placed = Placed {
+                id,
+                rank: self.keep(columns.get_ref(1)?),
+                stamp: value::stamp(columns.get_ref(2)?),
+                check: value::check(columns.get_ref(3)?),
+                payload: self.keep(columns.get_ref(4)?),
+            };
+            self.placed.push(placed);
+        }
+        if self.bytes.len() >= PIECE_BYTES {
+            self.end_piece();
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, column: ValueRef<'_>) -> Option<Range<usize>> {
+        let ValueRef::Blob(bytes) = column else {
+            return None;
+        };
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Some(from..self.bytes.len())
+    }
+
+    fn end_piece(&mut self) {
+        let bytes = Bytes::from(std::mem::take(&mut self.bytes));
+        let rows = self.placed.drain(..).map(|placed| {
+            let rank = placed.rank.and_then(|at| Rank::new(bytes.slice(at)).ok());
+            let payload = placed.payload.map(|at| bytes.slice(at));
+            checked(value::assemble(
+                placed.id,
+                rank,
+                placed.stamp,
+                placed.check,
+                payload,
+            ))
+        });
+        self.rows.extend(rows);
+    }
+
+    fn finish(mut self) -> Vec<ReadRow> {
+        self.end_piece();
+        self.rows
+    }
+}
+
 /// A payload that matches its stamp proves id, rank and stamp too, so most rows
 /// cost one hash.
-fn checked(stored: highwater_core::local::StoredRow) -> ReadRow {
+fn checked(stored: StoredRow) -> ReadRow {
     let mut row = stored.row;
     let matches = row
         .payload

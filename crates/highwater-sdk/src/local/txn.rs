@@ -1,93 +1,35 @@
 //! The writing side: what the replica asks of a device's database.
 
-use super::LocalError;
-use super::record;
-use super::value::{item_id, rank, stamp, stored, stored_row};
+use super::value::{rank, stamp, stored, stored_row};
+use super::writer::SqliteLocal;
+use super::{LocalError, record, replace};
 use highwater_core::local::{
-    CHANGES_MAX, Changes, Generation, Likely, ListRecord, LocalRow, LocalStore, LocalTxn, OldRow,
-    RowChange, StoredRow,
+    Changes, Generation, Likely, ListRecord, LocalRow, LocalTxn, OldRow, StoredRow,
 };
 use highwater_core::stamp::row_check;
-use highwater_protocol::{ItemId, ListKey, Rank, Stamp};
+use highwater_protocol::{ItemId, ListKey, Stamp};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use std::collections::HashMap;
-
-/// The connection that writes.
-pub struct SqliteLocal {
-    conn: Connection,
-    /// Lists are numbered once and never deleted.
-    numbers: HashMap<ListKey, i64>,
-}
+use rusqlite::{OptionalExtension, Row, params};
 
 /// A transaction on the device's database. Dropping it undoes all of it.
 pub struct SqliteTxn<'a> {
     local: &'a mut SqliteLocal,
     /// Lists that this transaction numbered.
     numbered: Vec<ListKey>,
+    /// It is one of several that share a commit.
+    is_nested: bool,
     ended: bool,
 }
 
-impl SqliteLocal {
-    pub(super) fn new(conn: Connection) -> Self {
-        conn.set_prepared_statement_cache_capacity(64);
+impl<'a> SqliteTxn<'a> {
+    /// A transaction that the connection has begun.
+    pub(super) const fn begun(local: &'a mut SqliteLocal, is_nested: bool) -> Self {
         Self {
-            conn,
-            numbers: HashMap::new(),
-        }
-    }
-
-    /// Rows that statements of this connection have written since it was
-    /// opened, records of lists included.
-    #[must_use]
-    pub fn rows_written(&self) -> u64 {
-        self.conn.total_changes()
-    }
-
-    /// Whether a list is to be kept up to date after the next opening too.
-    pub(crate) fn set_held(&mut self, list: &ListKey, held: bool) -> Result<(), LocalError> {
-        let sql = "UPDATE list SET held = ?3 WHERE kind = ?1 AND owner = ?2 AND held <> ?3";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        statement.execute(params![list.kind.as_str(), list.owner.as_str(), held])?;
-        Ok(())
-    }
-
-    /// Moves what the log holds into the database, without waiting for readers.
-    pub(crate) fn checkpoint(&mut self) -> Result<(), LocalError> {
-        self.conn
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        Ok(())
-    }
-
-    fn number(&mut self, list: &ListKey) -> Result<Option<i64>, LocalError> {
-        if let Some(number) = self.numbers.get(list) {
-            return Ok(Some(*number));
-        }
-        let sql = "SELECT id FROM list WHERE kind = ?1 AND owner = ?2";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        let number: Option<i64> = statement
-            .query_row([list.kind.as_str(), list.owner.as_str()], |row| row.get(0))
-            .optional()?;
-        if let Some(number) = number {
-            self.numbers.insert(list.clone(), number);
-        }
-        Ok(number)
-    }
-}
-
-impl LocalStore for SqliteLocal {
-    type Error = LocalError;
-    type Txn<'a> = SqliteTxn<'a>;
-
-    fn begin(&mut self) -> Result<SqliteTxn<'_>, LocalError> {
-        // Deferred: this is the only connection that writes, so the lock is
-        // there to be had at the first write, and reading alone takes none.
-        self.conn.prepare_cached("BEGIN")?.execute([])?;
-        Ok(SqliteTxn {
-            local: self,
+            local,
             numbered: Vec::new(),
+            is_nested,
             ended: false,
-        })
+        }
     }
 }
 
@@ -99,13 +41,18 @@ impl Drop for SqliteTxn<'_> {
         for list in &self.numbered {
             self.local.numbers.remove(list);
         }
-        // SQLite has rolled back by itself after some errors, a full disk among
-        // them; then there is nothing left to undo.
-        if !self.local.conn.is_autocommit()
-            && let Ok(mut statement) = self.local.conn.prepare_cached("ROLLBACK")
-        {
-            let _ = statement.execute([]);
+        if self.is_nested && !self.local.conn.is_autocommit() {
+            let undone = self
+                .local
+                .conn
+                .execute_batch("ROLLBACK TO one; RELEASE one");
+            if undone.is_ok() {
+                return;
+            }
         }
+        // All that shared the commit goes, lists that were numbered too.
+        self.local.numbers.clear();
+        self.local.roll_back();
     }
 }
 
@@ -204,60 +151,6 @@ impl SqliteTxn<'_> {
                 .execute(params![place.rowid, stamp, check, payload, rank])?,
         };
         Ok(())
-    }
-}
-
-/// At most one row more than a report of changes may name.
-const REPORTED: i64 = CHANGES_MAX as i64 + 1;
-
-/// Rows of the new generation that are new or differ, then rows of the old one
-/// that are no longer there: the columns are id, rank before, rank after.
-const CHANGED: &str = "SELECT new.id, old.rank, new.rank FROM row AS new \
-     LEFT JOIN row AS old ON old.list = ?1 AND old.generation = ?2 AND old.id = new.id \
-     WHERE new.list = ?1 AND new.generation = ?3 \
-     AND (old.id IS NULL OR old.stamp <> new.stamp OR old.rank <> new.rank) \
-     ORDER BY new.id LIMIT ?4";
-const VANISHED: &str = "SELECT old.id, old.rank, NULL FROM row AS old \
-     WHERE old.list = ?1 AND old.generation = ?2 AND NOT EXISTS (\
-     SELECT 1 FROM row AS new WHERE new.list = ?1 AND new.generation = ?3 AND new.id = old.id) \
-     ORDER BY old.id LIMIT ?4";
-
-impl SqliteTxn<'_> {
-    /// In what two generations of a list differ.
-    fn differences(
-        &self,
-        list: i64,
-        from: Generation,
-        to: Generation,
-    ) -> Result<Changes, LocalError> {
-        let mut changes = Vec::new();
-        for sql in [CHANGED, VANISHED] {
-            let mut statement = self.local.conn.prepare_cached(sql)?;
-            let mut rows =
-                statement.query(params![list, stored(from.0), stored(to.0), REPORTED])?;
-            while let Some(columns) = rows.next()? {
-                let Some(id) = item_id(columns.get_ref(0)?) else {
-                    continue;
-                };
-                changes.push(RowChange {
-                    id,
-                    before: there(columns.get_ref(1)?),
-                    after: there(columns.get_ref(2)?),
-                });
-                if changes.len() > CHANGES_MAX {
-                    return Ok(Changes::Many);
-                }
-            }
-        }
-        Ok(Changes::Rows(changes))
-    }
-}
-
-/// The rank of a row that is there, damaged or not.
-fn there(value: ValueRef<'_>) -> Option<Rank> {
-    match value {
-        ValueRef::Null => None,
-        value => Some(rank(value).unwrap_or_default()),
     }
 }
 
@@ -431,21 +324,7 @@ impl LocalTxn for SqliteTxn<'_> {
         to: Generation,
     ) -> Result<Changes, LocalError> {
         let number = self.number_or_new(list)?;
-        let key = params![number, stored(from.0), stored(to.0)];
-        let conn = &self.local.conn;
-        conn.prepare_cached(
-            "UPDATE row SET payload = old.payload FROM row AS old \
-             WHERE row.list = ?1 AND row.generation = ?3 AND row.payload IS NULL \
-             AND old.list = ?1 AND old.generation = ?2 AND old.id = row.id \
-             AND old.stamp = row.stamp AND old.payload IS NOT NULL",
-        )?
-        .execute(key)?;
-        let changes = self.differences(number, from, to)?;
-        self.local
-            .conn
-            .prepare_cached("DELETE FROM row WHERE list = ?1 AND generation <> ?2")?
-            .execute(params![number, stored(to.0)])?;
-        Ok(changes)
+        replace::generation(&self.local.conn, number, from, to)
     }
 
     fn clear_generation(
@@ -463,7 +342,12 @@ impl LocalTxn for SqliteTxn<'_> {
     }
 
     fn commit(mut self) -> Result<(), LocalError> {
-        self.local.conn.prepare_cached("COMMIT")?.execute([])?;
+        let end = if self.is_nested {
+            "RELEASE one"
+        } else {
+            "COMMIT"
+        };
+        self.local.conn.prepare_cached(end)?.execute([])?;
         self.ended = true;
         Ok(())
     }

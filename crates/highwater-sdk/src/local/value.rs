@@ -1,6 +1,7 @@
 //! From what a database holds to what the protocol allows. What was damaged on
 //! disk is recognised, and never ends a read.
 
+use bytes::Bytes;
 use highwater_core::local::{LocalRow, StoredRow};
 use highwater_core::stamp::row_check;
 use highwater_protocol::{Digest, ItemId, Lineage, Rank, Stamp, Version};
@@ -38,9 +39,9 @@ pub(super) fn stamp(value: ValueRef<'_>) -> Option<Stamp> {
     }
 }
 
-pub(super) fn payload(value: ValueRef<'_>) -> Option<bytes::Bytes> {
+pub(super) fn payload(value: ValueRef<'_>) -> Option<Bytes> {
     match value {
-        ValueRef::Blob(bytes) => Some(bytes::Bytes::copy_from_slice(bytes)),
+        ValueRef::Blob(bytes) => Some(Bytes::copy_from_slice(bytes)),
         _ => None,
     }
 }
@@ -60,29 +61,45 @@ pub(super) fn version(stored: Option<i64>) -> Version {
     Version::new(number(stored.unwrap_or_default()))
 }
 
+pub(super) fn check(value: ValueRef<'_>) -> Option<u32> {
+    match value {
+        ValueRef::Integer(check) => u32::try_from(check).ok(),
+        _ => None,
+    }
+}
+
 /// A row from columns `at` to `at` + 4: id, rank, stamp, row_check, payload.
-/// One that holds what no row can hold comes with a check that fails. `None`:
-/// not even its id can be read.
+/// `None`: not even its id can be read.
 pub(super) fn stored_row(columns: &Row<'_>, at: usize) -> rusqlite::Result<Option<StoredRow>> {
     let Some(id) = item_id(columns.get_ref(at)?) else {
         return Ok(None);
     };
     let rank = rank(columns.get_ref(at + 1)?);
     let stamp = stamp(columns.get_ref(at + 2)?);
-    let check = match columns.get_ref(at + 3)? {
-        ValueRef::Integer(check) => u32::try_from(check).ok(),
-        _ => None,
-    };
+    let check = check(columns.get_ref(at + 3)?);
+    let payload = payload(columns.get_ref(at + 4)?);
+    Ok(Some(assemble(id, rank, stamp, check, payload)))
+}
+
+/// A row from its parts. One that lacks what every row has comes with a check
+/// that fails.
+pub(super) fn assemble(
+    id: ItemId,
+    rank: Option<Rank>,
+    stamp: Option<Stamp>,
+    check: Option<u32>,
+    payload: Option<Bytes>,
+) -> StoredRow {
     let intact = rank.is_some() && stamp.is_some();
     let row = LocalRow {
         id,
         rank: rank.unwrap_or_default(),
         stamp: stamp.unwrap_or(Stamp([0; 16])),
-        payload: payload(columns.get_ref(at + 4)?),
+        payload,
     };
     let check = match check {
         Some(check) if intact => check,
         _ => !row_check(&row.id, &row.rank, row.stamp),
     };
-    Ok(Some(StoredRow { row, check }))
+    StoredRow { row, check }
 }

@@ -163,6 +163,29 @@ fn an_answer_that_comes_twice_or_late_changes_nothing_wrongly() {
     block_on(assert_equal(&server, &members));
 }
 
+/// Pages that come quickly share a commit; none waits for one that does not
+/// come.
+#[test]
+fn what_came_is_shown_while_the_next_page_is_not_there() {
+    let folder = tempdir().unwrap();
+    for pages in [1, 2, 5] {
+        let server = TestServer::new();
+        server.fill(&list("members/g1"), 9_000);
+        let answered = std::iter::repeat_n(Fault::Nothing, pages);
+        server.fail(answered.chain([Fault::Hang]));
+        let client = server.client(&folder.path().join(format!("{pages}.db")));
+        let members = client.members("g1").unwrap();
+        client.start();
+        let expected = pages as u64 * 1_000 - 1;
+        let begun = std::time::Instant::now();
+        while members.count().unwrap() < expected {
+            assert!(begun.elapsed().as_secs() < 20, "{pages} pages");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(members.count().unwrap(), expected);
+    }
+}
+
 #[test]
 fn dropping_a_sync_gives_it_up_and_what_came_stays() {
     let folder = tempdir().unwrap();

@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     Refuse(u16, Refusal),
     /// Whatever stands between answers in its own words.
     Garble(u16, &'static str),
+    /// It is never answered.
+    Hang,
     /// It is answered as it should be.
     Nothing,
 }
@@ -389,6 +391,7 @@ impl TestServer {
                 content_type: Some("text/html".to_owned()),
                 body: Bytes::from_static(words.as_bytes()),
             }),
+            Fault::Hang => std::future::pending().await,
             Fault::Nothing => {
                 let response = ok(&self.answer(&parsed));
                 self.inner.lock().unwrap().last = Some(response.clone());
