@@ -139,16 +139,16 @@ impl Engine {
         }
         let now_ms = self.shared.driver.clock.now_ms();
         self.keep_in_touch(now_ms);
+        // Who has got what they waited for is told before more is asked: maybe
+        // nobody wants more.
+        self.tell();
         let launched = self.launch(now_ms);
         launched.or_else(|error| self.database_failed(error))?;
         if self.in_flight.is_empty() || self.batch.is_over(now_ms) {
             self.commit()?;
         }
-        if !self.batch.is_open() {
-            self.publish();
-            self.settle();
-            self.tidy_up()?;
-        }
+        self.tell();
+        self.tidy_up()?;
         match self.turn(now_ms).await {
             Turn::Command(command) => self.obey(command),
             Turn::Done(exchange) => self.finish(exchange),
@@ -418,6 +418,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Tells what happened, once it is committed.
+    fn tell(&mut self) {
+        if !self.batch.is_open() {
+            self.publish();
+            self.settle();
+        }
+    }
+
     /// Tells those who wait for what has come about, and forgets those who no
     /// longer wait.
     fn settle(&mut self) {
@@ -436,7 +444,8 @@ impl Engine {
     /// With nothing else to do, the database's log is moved, so that no commit
     /// has to.
     fn tidy_up(&mut self) -> Result<(), Error> {
-        if !self.in_flight.is_empty() || (self.may_speak() && !self.replica.is_idle()) {
+        let is_busy = self.may_speak() && !self.replica.is_idle();
+        if !self.in_flight.is_empty() || self.batch.is_open() || is_busy {
             return Ok(());
         }
         let checkpointed = self.checkpointed;

@@ -115,8 +115,9 @@ fn serve(
             Reply::SendAndClose(bytes) => (bytes, true),
             Reply::Silence => continue,
         };
-        socket.write_all(&bytes).unwrap();
+        // Counted before it can have an effect.
         carried.lock().unwrap().1 += bytes.len() as u64;
+        socket.write_all(&bytes).unwrap();
         if closes {
             let _ = socket.shutdown(Shutdown::Both);
             return;
