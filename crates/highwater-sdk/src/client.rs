@@ -374,3 +374,34 @@ fn held(list: HeldList) -> Option<(ListKey, Phase)> {
     let kept = list.held && !matches!(phase, Phase::Gone(_));
     kept.then_some((list.list, phase))
 }
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use super::*;
+    use crate::{Events, Groups, Page, StatusWatch, Watch};
+
+    /// Compiles, or does not.
+    #[test]
+    fn everything_may_go_to_another_thread() {
+        fn is_send<T: Send>(_: &T) {}
+        fn sends<T: Send>() {}
+        fn shares<T: Send + Sync>() {}
+        fn futures(client: &Client, list: &List<Groups>) {
+            is_send(&client.sync());
+            is_send(&list.page(None, 1));
+            is_send(&list.get("x"));
+            is_send(&list.header());
+            is_send(&list.verify());
+            is_send(&Client::builder().build());
+        }
+        let _ = futures;
+        shares::<Client>();
+        shares::<List<Groups>>();
+        shares::<Error>();
+        sends::<ClientBuilder>();
+        sends::<Watch<Groups>>();
+        sends::<StatusWatch>();
+        sends::<Events>();
+        sends::<Page<()>>();
+    }
+}
