@@ -93,7 +93,10 @@ pub(crate) fn run(
         pulls.touch(transaction);
         for device in &mut devices {
             if device.pulls_at(transaction.at) {
-                sync(runtime, device, &server, &mut pulls, folder, settings).with_context(place)?;
+                sync(
+                    runtime, device, &server, &mut pulls, &model, folder, settings,
+                )
+                .with_context(place)?;
             }
         }
         bar.inc(1);
@@ -101,7 +104,9 @@ pub(crate) fn run(
     bar.finish_and_clear();
     backend.settle()?;
     for device in &mut devices {
-        sync(runtime, device, &server, &mut pulls, folder, settings)?;
+        sync(
+            runtime, device, &server, &mut pulls, &model, folder, settings,
+        )?;
     }
     pulls.check()?;
     let (reports, differences) =
@@ -134,6 +139,7 @@ fn sync(
     device: &mut Device,
     server: &DemoServer,
     pulls: &mut Pulls,
+    model: &Model,
     folder: &Path,
     settings: Settings,
 ) -> Result<()> {
@@ -148,7 +154,7 @@ fn sync(
             Compression::None
         },
     };
-    let groups = runtime.block_on(device.sync(&connection))?;
+    let groups = runtime.block_on(device.sync(&connection, &model.births))?;
     pulls.count(device, &groups)
 }
 
@@ -316,7 +322,7 @@ impl Pulls {
         let pulled = puller
             .pull(kind, owner, None)?
             .with_context(|| format!("{user} may not pull {kind}/{owner}, and holds it"))?;
-        if self.unchanged_bytes == 0 {
+        if self.unchanged_bytes == 0 && !pulled.etag.is_empty() {
             let again = puller.pull(kind, owner, Some(&pulled.etag))?;
             let again = again
                 .filter(|again| again.unchanged)

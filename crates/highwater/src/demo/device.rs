@@ -28,7 +28,8 @@ pub(crate) struct Device {
     life: Life,
     client: Option<Client>,
     groups: Option<List<Groups>>,
-    members: BTreeMap<String, List<Members>>,
+    /// The members of each group, and which birth of the group they are of.
+    members: BTreeMap<String, (List<Members>, u64)>,
     away_until: i64,
     report: DeviceReport,
 }
@@ -91,33 +92,46 @@ impl Device {
         }
     }
 
-    /// Catches up with the server: its groups, and the members of each. Returns
-    /// the groups that it holds now.
-    pub(crate) async fn sync(&mut self, connection: &Connection<'_>) -> Result<BTreeSet<String>> {
+    /// Catches up with the server: its groups, and the members of each. `births`
+    /// tells a group that was created again from the one before. Returns the
+    /// groups that it holds now.
+    pub(crate) async fn sync(
+        &mut self,
+        connection: &Connection<'_>,
+        births: &BTreeMap<String, u64>,
+    ) -> Result<BTreeSet<String>> {
         let began = Instant::now();
         if self.client.is_none() {
             let client = install(connection, &self.report).await?;
             self.groups = Some(client.groups()?);
             self.client = Some(client);
         }
-        let (client, groups) = match (&self.client, &self.groups) {
-            (Some(client), Some(groups)) => (client, groups),
-            _ => anyhow::bail!("the device is not installed"),
+        let (Some(client), Some(groups)) = (&self.client, &self.groups) else {
+            anyhow::bail!("the device is not installed");
         };
         let mut total = client.sync().await.context("a device cannot synchronise")?;
         let joined = ids(groups).await?;
-        self.members.retain(|group, list| {
+        self.members.retain(|group, (list, _)| {
             let stays = joined.contains(group);
             if !stays {
                 list.release();
             }
             stays
         });
-        let mut opened = 0;
+        let (mut opened, mut reborn) = (0, 0);
         for group in &joined {
-            if !self.members.contains_key(group) {
-                self.members.insert(group.clone(), client.members(group)?);
-                opened += 1;
+            let birth = births.get(group).copied().unwrap_or_default();
+            match self.members.get_mut(group) {
+                None => {
+                    let list = client.members(group)?;
+                    self.members.insert(group.clone(), (list, birth));
+                    opened += 1;
+                }
+                Some((_, known)) if *known != birth => {
+                    *known = birth;
+                    reborn += 1;
+                }
+                Some(_) => {}
             }
         }
         if opened > 0 {
@@ -125,16 +139,18 @@ impl Device {
             total.scans += report.scans;
             total.largest_gap = total.largest_gap.max(report.largest_gap);
         }
-        self.count(&total, opened, began);
+        let firsts = opened + reborn;
+        self.count(&total, firsts, began);
         Ok(joined)
     }
 
-    fn count(&mut self, total: &SyncReport, opened: u64, began: Instant) {
+    fn count(&mut self, total: &SyncReport, firsts: u64, began: Instant) {
         let first = u64::from(self.report.syncs == 0);
         self.report.syncs += 1;
         self.report.largest_gap = self.report.largest_gap.max(total.largest_gap);
-        // Each list may be read whole once, when it is opened.
-        self.report.full_scans += total.scans.saturating_sub(opened + first);
+        // Each list is read whole once, at its first sync; so is one that was
+        // deleted and created again, which is another list.
+        self.report.full_scans += total.scans.saturating_sub(firsts + first);
         self.report.seconds += began.elapsed().as_secs_f64();
     }
 

@@ -23,6 +23,9 @@ pub(crate) struct Group {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Model {
     pub(crate) groups: BTreeMap<String, Group>,
+    /// How often a group of each id was created: a group that was dismissed and
+    /// created again is another one of the same id.
+    pub(crate) births: BTreeMap<String, u64>,
 }
 
 impl Model {
@@ -43,6 +46,7 @@ impl Model {
                     description: name.clone(),
                     ..Group::default()
                 };
+                *self.births.entry(group.clone()).or_default() += 1;
                 let before = self.groups.insert(group.clone(), new);
                 ensure!(before.is_none(), "group {group} is created twice");
             }
