@@ -40,7 +40,7 @@ mod upkeep;
 
 pub use crate::http::serve::Summary;
 pub use clock::Clock;
-pub use logging::init_logging;
+pub use logging::{init_logging, log_filter};
 pub use metrics::Metrics;
 
 use crate::auth::{Authenticator, Keys};

@@ -1,6 +1,7 @@
 //! A store that fails: writes are refused with a code that says what is known,
 //! reads go on, and all is well again afterwards.
 
+use crate::faulty::Faulty;
 use crate::kit::{Running, since, store};
 use crate::rules::{create, members, run};
 use highwater_protocol::message::Answer;
@@ -140,4 +141,31 @@ async fn the_fan_out_waits_for_a_store_that_fails_and_goes_on() {
     server.service().await.settled().await;
     server.end().await;
     crate::rules::assert_in_step(&store).await;
+}
+
+/// A broken invariant is contained to the request that meets it, and a worker
+/// that meets one is started again.
+#[tokio::test]
+async fn a_panic_takes_down_one_request_and_no_more() {
+    let store = store();
+    run(&store, create("g", Some("o"))).await.unwrap();
+    run(&store, crate::rules::join("g", "m")).await.unwrap();
+    let faulty = Faulty::new(&store);
+    faulty.panic(true);
+    run(&store, crate::rules::dismiss("o", "g")).await.unwrap();
+    let server = Running::start(faulty.clone()).await;
+    let mut m = server.user("m").await;
+    for _ in 0..2 {
+        let reply = m.get("/v1/lists/groups/m").await;
+        assert_eq!((reply.status, reply.code().as_str()), (500, "internal"));
+        assert!(!reply.header("x-request-id").is_empty());
+    }
+    let status = server.service().await.get("/v1/admin/status").await;
+    assert_eq!(status.ok().json()["jobs"], 1);
+    // The same connection, and the same worker, once the fault is gone.
+    faulty.panic(false);
+    assert_eq!(m.list("groups", "m").await.rows.len(), 1);
+    server.service().await.settled().await;
+    assert_eq!(m.list("groups", "m").await.rows.len(), 0);
+    server.end().await;
 }

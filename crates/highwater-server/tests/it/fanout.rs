@@ -1,70 +1,15 @@
 //! A dismissal reaches its members' lists: in steps, whatever comes in between.
 
+use crate::faulty::Faulty;
 use crate::kit::{Hands, NOW_MS, Running, since, store};
 use crate::rules::{
     assert_in_step, create, dismiss, group, groups, invite, join, leave, members, run, user,
 };
-use highwater_core::reads::ListState;
+use highwater_protocol::Code;
 use highwater_protocol::message::{Answer, GoneReason};
-use highwater_protocol::{Code, ListKey};
 use highwater_server::domain::{FanOut, Invite, UserId};
 use highwater_store::memory::MemoryStore;
-use highwater_store::{
-    Backlog, Committed, Job, ListLine, PurgePolicy, Purged, Store, StoreError, Write, WriteError,
-};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-/// A store whose writes fail once a budget is spent: a process that dies there.
-#[derive(Clone)]
-struct Dying {
-    inner: MemoryStore,
-    writes_left: Arc<AtomicI64>,
-}
-
-impl Store for Dying {
-    type Snapshot = <MemoryStore as Store>::Snapshot;
-
-    async fn snapshot(&self, lists: &[ListKey]) -> Result<Self::Snapshot, StoreError> {
-        self.inner.snapshot(lists).await
-    }
-
-    fn cached_states(&self, lists: &[ListKey]) -> Option<Vec<ListState>> {
-        self.inner.cached_states(lists)
-    }
-
-    async fn write<W: Write>(
-        &self,
-        now_ms: i64,
-        work: W,
-    ) -> Result<Committed<W::Output>, WriteError<W::Refusal>> {
-        if self.writes_left.fetch_sub(1, Ordering::Relaxed) <= 0 {
-            let dead = StoreError::Unavailable("the process has died".to_owned());
-            return Err(WriteError::NotCommitted(dead));
-        }
-        self.inner.write(now_ms, work).await
-    }
-
-    async fn jobs(&self, limit: usize) -> Result<Vec<Job>, StoreError> {
-        self.inner.jobs(limit).await
-    }
-
-    async fn backlog(&self) -> Result<Backlog, StoreError> {
-        self.inner.backlog().await
-    }
-
-    async fn lists(
-        &self,
-        after: Option<&ListKey>,
-        limit: usize,
-    ) -> Result<Vec<ListLine>, StoreError> {
-        self.inner.lists(after, limit).await
-    }
-
-    async fn purge(&self, now_ms: i64, policy: PurgePolicy) -> Result<Purged, StoreError> {
-        self.inner.purge(now_ms, policy).await
-    }
-}
+use highwater_store::{ListLine, Store};
 
 async fn fill(store: &MemoryStore, id: &str, users: std::ops::Range<usize>) {
     let users: Vec<UserId> = users.map(|at| user(&format!("u{at}"))).collect();
@@ -109,10 +54,7 @@ async fn a_worker_that_dies_anywhere_is_followed_by_one_that_finishes() {
         run(&store, create("g", Some("o"))).await.unwrap();
         fill(&store, "g", 0..600).await;
         run(&store, dismiss("service", "g")).await.unwrap();
-        let dying = Dying {
-            inner: store.clone(),
-            writes_left: Arc::new(AtomicI64::new(budget)),
-        };
+        let dying = Faulty::new(&store).with_writes(budget);
         let died = FanOut::new(dying).finish(&Hands::new().clock()).await;
         let jobs = store.backlog().await.unwrap().jobs;
         assert_eq!(died.is_err(), jobs == 1, "after {budget} writes");
