@@ -8,8 +8,10 @@ use crate::load::{Connection, Prepared, rate};
 use crate::measure::{Measured, float, in_turns, micros, others_cpu, thread_cpu};
 use crate::report::{Goal, Row};
 use crate::world::{DEVICE_ACCEPTS, request};
-use anyhow::{Result, ensure};
-use highwater_protocol::limits;
+use anyhow::{Result, bail, ensure};
+use highwater_protocol::codec::Format;
+use highwater_protocol::message::{Answer, SyncResponse};
+use highwater_protocol::{limits, wire};
 use std::time::Duration;
 
 /// Connections that ask at once.
@@ -217,10 +219,12 @@ fn catchup_bytes(context: &mut Context) -> Result<Vec<Row>> {
         let mut body = |accept_encoding: &str| {
             let request = world.request(vec![world.cursor(list, changes)?], accept_encoding)?;
             let reply = connection.ask(&request)?;
-            Ok::<_, anyhow::Error>((float(reply.body.len() as u64), reply.bytes))
+            Ok::<_, anyhow::Error>((reply.body.to_vec(), reply.bytes))
         };
         let (plain, plain_received) = body("")?;
         let (coded, received) = body(DEVICE_ACCEPTS)?;
+        let plain_bytes = float(plain.len() as u64);
+        ensure_brings(plain, changes)?;
         let own: usize = (length - changes..length)
             .map(|index| item(list, index, 0).own_bytes())
             .sum();
@@ -228,15 +232,28 @@ fn catchup_bytes(context: &mut Context) -> Result<Vec<Row>> {
         let allowed = float(own + FRAME_BYTES + ITEM_BYTES * changes);
         let goal = Goal::AtMostBy(allowed, "the items' own + 48 + 10 each".to_owned());
         rows.push(
-            Row::new(format!("catchup.bytes.{changes}"), plain, "bytes", 1)
+            Row::new(format!("catchup.bytes.{changes}"), plain_bytes, "bytes", 1)
                 .limit(float(own))
                 .goal(&goal)
                 .note(format!(
-                    "{plain_received} received; compressed {coded}, {received} received"
+                    "{plain_received} received; compressed {}, {received} received",
+                    coded.len()
                 )),
         );
     }
     Ok(rows)
+}
+
+/// Fails unless an answer is a delta of so many rows.
+fn ensure_brings(body: Vec<u8>, changes: u64) -> Result<()> {
+    let response: wire::SyncResponse = Format::Protobuf.decode(body.into())?;
+    let response = SyncResponse::parse(response, 1)?;
+    let Some(Answer::Delta(delta)) = response.answers.first().map(|one| &one.answer) else {
+        bail!("a catch-up was not answered with a delta: {response:?}");
+    };
+    let rows = delta.rows.len();
+    ensure!(rows as u64 == changes, "{rows} rows came, not {changes}");
+    Ok(())
 }
 
 fn catchup_time(context: &mut Context) -> Result<Vec<Row>> {

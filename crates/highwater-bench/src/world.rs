@@ -9,7 +9,7 @@ use highwater_core::reads::{ListState, Reads as _};
 use highwater_protocol::codec::Format;
 use highwater_protocol::kinds::{GROUPS, GroupProfile, MEMBERS, Payload as _};
 use highwater_protocol::message::{Cursor, ListRequest, Position, Scan, ScanPosition, SyncRequest};
-use highwater_protocol::{ItemId, ListKey, Point, Rank, Version, limits, wire};
+use highwater_protocol::{ItemId, ListKey, Point, Rank, Stamp, Version, limits, wire};
 use highwater_server::auth::{Algorithm, Key, Keys, SERVICE_SCOPE, issue};
 use highwater_server::config::Layers;
 use highwater_server::{Clock, Server};
@@ -257,7 +257,8 @@ impl World {
         }
     }
 
-    /// A cursor that is `behind` changes behind a list.
+    /// A cursor that is `behind` changes behind a list; its digest is the head's
+    /// only if that is 0.
     pub(crate) fn cursor(&self, number: u64, behind: u64) -> Result<ListRequest> {
         let head = self.head(number)?;
         let version = head.version.get();
@@ -270,7 +271,11 @@ impl World {
             number,
             Position::Cursor(Cursor {
                 point,
-                digest: head.digest,
+                digest: if behind == 0 {
+                    head.digest
+                } else {
+                    head.digest.plus(Stamp([1; 16]))
+                },
                 count: head.count,
             }),
         )

@@ -79,19 +79,19 @@ impl BareDevice {
         let conn = Connection::open(path_in(folder))?;
         conn.execute_batch(SETTINGS)?;
         conn.execute_batch(TABLES)?;
-        Ok(Self::of(conn))
+        Self::of(conn)
     }
 
     /// One that is there.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let conn = Connection::open(path_in(folder))?;
         conn.execute_batch(SETTINGS)?;
-        Ok(Self::of(conn))
+        Self::of(conn)
     }
 
-    fn of(conn: Connection) -> Self {
-        conn.set_prepared_statement_cache_capacity(64);
-        Self { conn, version: 0 }
+    fn of(conn: Connection) -> Result<Self> {
+        super::keep_plans(&conn)?;
+        Ok(Self { conn, version: 0 })
     }
 
     /// Moves the log into the database.

@@ -49,7 +49,7 @@ impl BareStore {
     pub(crate) fn create(folder: &Path) -> Result<Self> {
         let conn = Connection::open(folder.join("bare.db"))?;
         conn.execute_batch(SET_UP)?;
-        conn.set_prepared_statement_cache_capacity(64);
+        super::keep_plans(&conn)?;
         Ok(Self { conn })
     }
 

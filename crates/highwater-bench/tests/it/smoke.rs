@@ -85,6 +85,15 @@ fn the_servers_benches_run_and_count_bytes_exactly() {
     assert_eq!(lines[1]["value"], 2.0);
     let bytes = lines.iter().filter(|line| line["unit"] == "bytes");
     assert!(bytes.clone().all(|line| line["met"] == true), "{lines:?}");
+    // What changed cannot come in less than its own bytes.
+    let deltas = bytes.filter(|line| !line["limit"].is_null());
+    assert!(
+        deltas
+            .clone()
+            .all(|line| line["ratio"].as_f64() > Some(1.0)),
+        "{lines:?}"
+    );
+    assert_eq!(deltas.count(), 4);
 }
 
 #[test]
