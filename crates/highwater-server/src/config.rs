@@ -179,6 +179,12 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 fn log_level(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    // A word that is no level would be taken for the name of a module, and
+    // switch everything else off.
+    if !text.contains('=') && !LEVELS.contains(&text.to_ascii_lowercase().as_str()) {
+        return Err(format!("expected {}, or module=level", LEVELS.join(", ")));
+    }
     match text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("expected a level such as info: {error}")),

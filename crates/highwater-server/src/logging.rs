@@ -1,7 +1,7 @@
 //! Where log lines go: to standard error, for people or as JSON.
 
 use crate::config::{Config, LogFormat};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use tracing_subscriber::EnvFilter;
 
 /// Sends the log lines of the whole process to standard error. The first call
@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 pub fn init_logging(config: &Config) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(log_filter(&config.log_level))
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     // An error: a subscriber is set already.
     let _ = match config.log_format {

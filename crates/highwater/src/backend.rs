@@ -1,5 +1,6 @@
 //! What a backend says to the server: plain JSON over HTTP.
 
+use crate::exit::BadInput;
 use crate::history::{Change, Transaction};
 use anyhow::{Context as _, Result, anyhow};
 use serde::Deserialize;
@@ -112,10 +113,15 @@ fn read(url: &str, answer: Answer) -> Result<Value> {
         "" => String::new(),
         field => format!("{field}: "),
     };
-    Err(anyhow!(
+    let refusal = format!(
         "{field}{} ({}, status {})",
         part("message"),
         part("code"),
         status.as_u16()
-    ))
+    );
+    // What was sent is wrong, not the machine: another try would not help.
+    if matches!(status.as_u16(), 400 | 404 | 409 | 413) {
+        return Err(BadInput(refusal).into());
+    }
+    Err(anyhow!(refusal))
 }

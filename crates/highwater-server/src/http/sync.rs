@@ -5,7 +5,7 @@ use super::{App, body, coding, reply, terms};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use highwater_protocol::message::SyncRequest;
-use highwater_protocol::{Refusal, wire};
+use highwater_protocol::{Refusal, shape, wire};
 use highwater_store::Store;
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ async fn answer<S: Store>(app: &App<S>, request: Request) -> Result<wire::SyncRe
     let body = body::read(app, &parts.headers, body).await?;
     let bytes = body.len();
     let parse = move || {
+        shape::check_sync_request(format, &body)?;
         let request: wire::SyncRequest = format.decode(body)?;
         SyncRequest::try_from(request)
     };

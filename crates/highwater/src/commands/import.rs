@@ -65,7 +65,10 @@ pub(crate) fn run(args: Args) -> Result<Verdict> {
             continue;
         }
         backend.import(&transaction).with_context(|| {
-            format!("{name} line {line} was not imported whole; the lines before it were, from line {} on", args.from_line)
+            format!(
+                "{name} line {line} was not imported whole, {lines} lines before it were; \
+                 mend it and go on with --from-line {line}"
+            )
         })?;
         lines += 1;
         changes += transaction.changes.len();

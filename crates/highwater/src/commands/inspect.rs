@@ -193,12 +193,13 @@ fn show_head(line: &ListLine, out: &mut Output) -> Result<()> {
         ListState::Live(head) => out.row(
             || {
                 format!(
-                    "{:<12} {:<12} {:<12} {tombstones:<12} {}  {}  {list}",
+                    "{:<12} {:<12} {:<12} {tombstones:<12} {}  {}  {}",
                     head.version.to_string(),
                     head.floor.to_string(),
                     head.count,
                     head.lineage,
-                    head.digest
+                    head.digest,
+                    shown(&list.to_string())
                 )
             },
             || {
@@ -217,8 +218,12 @@ fn show_head(line: &ListLine, out: &mut Output) -> Result<()> {
         ListState::Ended(lineage) | ListState::Absent(lineage) => out.row(
             || {
                 format!(
-                    "{:<12} {:<12} {:<12} {tombstones:<12} {lineage}  {:<32}  {list}",
-                    "-", "-", "-", "(ended)"
+                    "{:<12} {:<12} {:<12} {tombstones:<12} {lineage}  {:<32}  {}",
+                    "-",
+                    "-",
+                    "-",
+                    "(ended)",
+                    shown(&list.to_string())
                 )
             },
             || {
@@ -275,9 +280,9 @@ fn show_item(list: &ListKey, item: &Item, out: &mut Output) -> Result<()> {
                 item.stamp,
                 hex(item.rank.as_bytes()),
                 if item.id.is_header() {
-                    "(header)"
+                    "(header)".to_owned()
                 } else {
-                    item.id.as_str()
+                    shown(item.id.as_str())
                 },
             )
         },
@@ -351,6 +356,30 @@ fn meaning(kind: &str, item: &Item) -> Value {
     read.unwrap_or(Value::Null)
 }
 
+/// An id as a table shows it: what a terminal would obey, or what would forge a
+/// line, is escaped.
+fn shown(id: &str) -> String {
+    let escape = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    id.chars().map(escape).collect()
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn an_id_cannot_forge_a_line_or_command_the_terminal() {
+        assert_eq!(
+            shown("x\u{1b}[31m\nmembers/fake"),
+            "x\\u{1b}[31m\\nmembers/fake"
+        );
+        assert_eq!(shown("é/team"), "é/team");
+    }
 }

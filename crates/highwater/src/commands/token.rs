@@ -63,6 +63,9 @@ pub(crate) fn run(args: Args) -> Result<Verdict> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
+    if !path.exists() {
+        eprintln!("there are no keys yet: making {}", path.display());
+    }
     let keys = Keys::load_or_create(&path)?;
     let key = keys.signing().with_context(|| {
         format!(

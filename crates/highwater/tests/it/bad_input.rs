@@ -76,7 +76,7 @@ fn a_history_with_a_leave_before_a_join_is_refused_with_line_and_change() {
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_ne!(output.status.code(), Some(0), "{error}");
+    assert_eq!(output.status.code(), Some(2), "{error}");
     for part in ["line 2", "changes[0]", "not_member"] {
         assert!(error.contains(part), "{error:?} lacks {part:?}");
     }
