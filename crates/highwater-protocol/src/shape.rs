@@ -7,7 +7,7 @@ use crate::limits;
 
 /// Brackets and commas that a request in JSON may have: far more than the
 /// largest request that the limits allow, far less than what would hurt.
-const JSON_MARKS_MAX: usize = 200_000;
+const JSON_MARKS_MAX: usize = 400_000;
 
 /// The numbers of `SyncRequest.lists`, `ListRequest.details` on the wire.
 const LISTS: u64 = 2;

@@ -2,7 +2,7 @@
 //! a queue of work that must outlive a crash.
 //!
 //! [`Store`] is the whole of what the server asks of a database. [`memory`] is
-//! its plain twin; [`conformance`] is the suite that both, and every later
+//! its plain twin; `conformance` (a feature) is the suite that both, and every later
 //! store, must pass.
 
 #![warn(clippy::iter_over_hash_type)]
