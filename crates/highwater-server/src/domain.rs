@@ -4,7 +4,7 @@
 //! joined; `members` of a group are the users in it, with the group's profile
 //! as the header. A group exists exactly while its `members` list is live. Each
 //! change of membership writes both lists in one transaction, so a user's
-//! `groups` moves whenever a right of theirs does ([`rights`] builds on that).
+//! `groups` moves whenever a right of theirs does (`rights` builds on that).
 
 mod directory;
 mod fanout;
