@@ -201,10 +201,8 @@ fn fill(context: &mut Context) -> Result<()> {
     let scale = context.scale.clone();
     let world = context.world()?;
     for length in scale.lengths {
-        crate::progress(&format!("filling a list of {length}"));
         world.long_list(length)?;
     }
-    crate::progress(&format!("filling {} short lists", scale.short_lists));
     world.short_lists(scale.short_lists)?;
     Ok(())
 }

@@ -215,6 +215,10 @@ impl World {
     fn fill_short(&mut self, numbers: Range<u64>) -> Result<Range<u64>> {
         let mut missing: Vec<u64> = numbers.clone().collect();
         missing.retain(|number| !self.filled.contains_key(number));
+        if !missing.is_empty() {
+            let many = missing.len();
+            crate::progress(&format!("filling {many} lists of {SHORT_ITEMS}"));
+        }
         for some in missing.chunks(usize::try_from(LISTS_AT_ONCE)?) {
             self.write(Fill::new(some, 0..SHORT_ITEMS)?)?;
             self.filled
@@ -225,6 +229,9 @@ impl World {
 
     fn fill(&mut self, number: u64, items: u64) -> Result<()> {
         let mut from = self.filled.get(&number).copied().unwrap_or_default();
+        if from < items {
+            crate::progress(&format!("filling a list of {items}"));
+        }
         while from < items {
             let to = items.min(from + SEEDED_AT_ONCE);
             self.write(Fill::new(&[number], from..to)?)?;

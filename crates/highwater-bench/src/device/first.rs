@@ -210,7 +210,6 @@ pub(super) fn memory(context: &mut Context) -> Result<Vec<Row>> {
     let rows = context.scale.memory_rows;
     let folder = context.folder()?;
     let world = context.world()?;
-    crate::progress(&format!("filling a list of {rows}"));
     let number = world.long_list(rows)?;
     let mut child = Command::new(std::env::current_exe()?);
     child
