@@ -122,12 +122,16 @@ impl Synced {
 
     /// The list's items, in its order.
     fn items(&self) -> Vec<Item> {
-        let mut items: Vec<_> = (0..self.rows)
-            .map(|index| item(self.rows, index, 0))
-            .collect();
-        items.sort_by(|a, b| (&a.rank, &a.id).cmp(&(&b.rank, &b.id)));
-        items
+        in_order(self.rows)
     }
+}
+
+/// The items of the long list of this number, in its order: as a device
+/// receives them.
+fn in_order(number: u64) -> Vec<Item> {
+    let mut items: Vec<_> = (0..number).map(|index| item(number, index, 0)).collect();
+    items.sort_by(|a, b| (&a.rank, &a.id).cmp(&(&b.rank, &b.id)));
+    items
 }
 
 fn database_in(folder: &Path) -> PathBuf {

@@ -1,8 +1,7 @@
 //! The first sync: to the first page, to all of it, and in how much memory.
 
-use super::{Device, PAGE_ROWS, database_in};
+use super::{Device, PAGE_ROWS, database_in, in_order};
 use crate::context::Context;
-use crate::generator::item;
 use crate::limits::bare_device::BareDevice;
 use crate::load::Connection;
 use crate::measure::{Samples, float, in_turns, micros};
@@ -127,7 +126,7 @@ pub(super) fn all(context: &mut Context) -> Result<Vec<Row>> {
     let world = context.world()?;
     let rows = scale.device_rows;
     let number = world.long_list(rows)?;
-    let items: Vec<_> = (0..rows).map(|index| item(number, index, 0)).collect();
+    let items = in_order(number);
     let mut traffic = None;
     let mut ours = || {
         let path = database_in(folder.path());
