@@ -7,12 +7,15 @@
 use crate::delta;
 use crate::head::Head;
 use crate::reads::{Item, ListState, PageLimit, Payloads, Reads};
+use crate::sketch::Encoding;
 use highwater_protocol::limits;
 use highwater_protocol::message::{
     Answer, Content, Cursor, Diverged, DivergedReason, GoneReason, ListAnswer, ListRequest,
-    Position, Row, Scan, ScanPage, SyncRequest, SyncResponse,
+    Position, Row, Scan, ScanPage, SketchId, SyncRequest, SyncResponse,
 };
-use highwater_protocol::{ItemId, Lineage, Refusal, Version};
+use highwater_protocol::{ItemId, Lineage, ListKey, Refusal, Version};
+use std::future::{Future, ready};
+use std::sync::Arc;
 
 /// What the reader of a request may do with one of its lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,51 @@ pub enum Access {
     /// The list cannot be asked for at all: its kind is not known, say.
     Refused(Refusal),
 }
+
+/// Where the sketches come from that answers offer: a cache, as encoding a list
+/// costs a pass over it.
+pub trait Sketches: Send + Sync {
+    /// The sketch to offer to a device whose copy is wrong; `None`: none at
+    /// present. It may be older than `head`, of the same lineage.
+    fn offer<R: Reads>(
+        &self,
+        reads: &R,
+        list: &ListKey,
+        head: &Head,
+    ) -> impl Future<Output = Result<Option<Arc<Encoding>>, R::Error>> + Send;
+
+    /// Whether a list is long enough that its skeleton costs more than the first
+    /// cells of a sketch.
+    fn is_worth_it(&self, head: &Head) -> bool {
+        head.count >= SKETCHED_FROM
+    }
+
+    /// A sketch that was offered not long ago.
+    fn find(&self, list: &ListKey, id: &SketchId) -> Option<Arc<Encoding>>;
+}
+
+/// No sketches: every repair reads the skeleton.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSketches;
+
+impl Sketches for NoSketches {
+    fn offer<R: Reads>(
+        &self,
+        _reads: &R,
+        _list: &ListKey,
+        _head: &Head,
+    ) -> impl Future<Output = Result<Option<Arc<Encoding>>, R::Error>> + Send {
+        ready(Ok(None))
+    }
+
+    fn find(&self, _list: &ListKey, _id: &SketchId) -> Option<Arc<Encoding>> {
+        None
+    }
+}
+
+/// A list of fewer elements has a skeleton that is shorter than the first cells
+/// of a sketch.
+pub const SKETCHED_FROM: u64 = 64;
 
 /// How much an answer may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +118,9 @@ pub fn aligned(head: &Head, cursor: &Cursor) -> Option<Answer> {
 ///
 /// # Panics
 /// If `access` is shorter than the request.
-pub async fn answer<R: Reads>(
+pub async fn answer<R: Reads, K: Sketches>(
     reads: &R,
+    sketches: &K,
     request: &SyncRequest,
     access: &[Access],
     budget: Budget,
@@ -86,7 +135,7 @@ pub async fn answer<R: Reads>(
         let (answer, details) = match access {
             Access::Refused(refusal) => (Answer::Refused(refusal.clone()), Vec::new()),
             Access::Denied => (denied(reads, list).await?, Vec::new()),
-            Access::Read => answer_list(reads, list, budget.page, left).await?,
+            Access::Read => answer_list(reads, sketches, list, budget.page, left).await?,
         };
         left = left.saturating_sub(cost(&answer, &details));
         if answer == Answer::Aligned && details.is_empty() {
@@ -123,11 +172,14 @@ fn named_lineage(request: &ListRequest) -> Option<Lineage> {
             .position
             .as_ref()
             .map(|position| position.point.lineage),
+        Position::Sketch(range) => range.id.map(|id| id.point.lineage),
+        Position::SketchItems(items) => Some(items.id.point.lineage),
     }
 }
 
-async fn answer_list<R: Reads>(
+async fn answer_list<R: Reads, K: Sketches>(
     reads: &R,
+    sketches: &K,
     request: &ListRequest,
     page: PageLimit,
     left: usize,
@@ -146,9 +198,10 @@ async fn answer_list<R: Reads>(
     let standing = match &request.position {
         Position::Cursor(cursor) => standing(&head, cursor),
         Position::Scan(scan) => scanning(&head, scan),
+        Position::Sketch(_) | Position::SketchItems(_) => Standing::Sketching,
     };
     // Details are asked for by a page that someone waits for: they go first.
-    if left == 0 && (!standing.is_settled() || !request.details.is_empty()) {
+    if left == 0 && (!standing.is_short() || !request.details.is_empty()) {
         return Ok((Answer::Deferred, Vec::new()));
     }
     let page = PageLimit {
@@ -156,7 +209,8 @@ async fn answer_list<R: Reads>(
         bytes: page.bytes.min(left),
     };
     let answer = match standing {
-        Standing::Settled(answer) => answer,
+        Standing::Right(answer) => answer,
+        Standing::Wrong(reason) => diverged(reads, sketches, &request.list, &head, reason).await?,
         Standing::Behind(cursor) => Answer::Delta(
             delta::delta(
                 reads,
@@ -171,6 +225,7 @@ async fn answer_list<R: Reads>(
         Standing::Scanning(scan) => {
             Answer::Scan(scan_page(reads, request, &head, scan, page).await?)
         }
+        Standing::Sketching => sketch(reads, sketches, request, &head, page).await?,
     };
     let details = if request.details.is_empty() {
         Vec::new()
@@ -182,57 +237,104 @@ async fn answer_list<R: Reads>(
 
 /// How a device stands to a list that it may read.
 enum Standing<'a> {
-    /// The answer is known without reading a row.
-    Settled(Answer),
+    /// Its copy is right: the answer is known without reading a row.
+    Right(Answer),
+    /// No delta makes its copy right.
+    Wrong(DivergedReason),
     /// It has a cursor that a delta goes on from.
     Behind(&'a Cursor),
     /// It reads the list in its order.
     Scanning(&'a Scan),
+    /// It finds out in what its copy is wrong.
+    Sketching,
 }
 
 impl Standing<'_> {
-    const fn is_settled(&self) -> bool {
-        matches!(self, Self::Settled(_))
+    const fn is_short(&self) -> bool {
+        matches!(self, Self::Right(_) | Self::Wrong(_))
     }
 }
 
 fn standing<'a>(head: &Head, cursor: &'a Cursor) -> Standing<'a> {
-    let diverged = |reason| {
-        Standing::Settled(Answer::Diverged(Diverged {
-            reason,
-            head: head.announced(),
-        }))
-    };
     if let Some(answer) = aligned(head, cursor) {
-        return Standing::Settled(answer);
+        return Standing::Right(answer);
     }
     if cursor.point.lineage != head.lineage {
-        diverged(DivergedReason::Lineage)
+        Standing::Wrong(DivergedReason::Lineage)
     } else if cursor.point.version > head.version {
-        diverged(DivergedReason::Ahead)
+        Standing::Wrong(DivergedReason::Ahead)
     } else if cursor.point.version == head.version {
-        diverged(DivergedReason::Digest)
+        Standing::Wrong(DivergedReason::Digest)
     } else {
         Standing::Behind(cursor)
     }
 }
 
 fn scanning<'a>(head: &Head, scan: &'a Scan) -> Standing<'a> {
-    let Some(position) = &scan.position else {
-        return Standing::Scanning(scan);
+    match &scan.position {
+        Some(position) if position.point.lineage != head.lineage => {
+            Standing::Wrong(DivergedReason::Lineage)
+        }
+        Some(position) if position.point.version > head.version => {
+            Standing::Wrong(DivergedReason::Ahead)
+        }
+        _ => Standing::Scanning(scan),
+    }
+}
+
+/// The news that a copy is wrong, with the first cells of the list's sketch.
+async fn diverged<R: Reads, K: Sketches>(
+    reads: &R,
+    sketches: &K,
+    list: &ListKey,
+    head: &Head,
+    reason: DivergedReason,
+) -> Result<Answer, R::Error> {
+    let offered = match sketches.is_worth_it(head) {
+        true => sketches.offer(reads, list, head).await?,
+        false => None,
     };
-    let diverged = |reason| {
-        Standing::Settled(Answer::Diverged(Diverged {
-            reason,
-            head: head.announced(),
-        }))
+    Ok(Answer::Diverged(Diverged {
+        reason,
+        head: head.announced(),
+        sketch: offered
+            .filter(|offered| offered.point().lineage == head.lineage)
+            .map(|offered| offered.first_cells()),
+    }))
+}
+
+/// Cells or rows of a sketch. One that is no longer kept, or never was, is
+/// answered with the news that the copy is wrong, and another sketch.
+async fn sketch<R: Reads, K: Sketches>(
+    reads: &R,
+    sketches: &K,
+    request: &ListRequest,
+    head: &Head,
+    page: PageLimit,
+) -> Result<Answer, R::Error> {
+    let list = &request.list;
+    let kept = |id: &SketchId| {
+        sketches
+            .find(list, id)
+            .filter(|_| id.point.lineage == head.lineage)
     };
-    if position.point.lineage != head.lineage {
-        diverged(DivergedReason::Lineage)
-    } else if position.point.version > head.version {
-        diverged(DivergedReason::Ahead)
-    } else {
-        Standing::Scanning(scan)
+    let answer = match &request.position {
+        Position::Sketch(range) => range
+            .id
+            .and_then(|id| kept(&id))
+            .and_then(|kept| kept.range(range))
+            .map(Answer::Sketch),
+        Position::SketchItems(items) => match kept(&items.id) {
+            Some(kept) => Some(Answer::SketchRows(
+                kept.rows(reads, list, items, page.bytes).await?,
+            )),
+            None => None,
+        },
+        Position::Cursor(_) | Position::Scan(_) => None,
+    };
+    match answer {
+        Some(answer) => Ok(answer),
+        None => diverged(reads, sketches, list, head, DivergedReason::Digest).await,
     }
 }
 
@@ -331,6 +433,12 @@ fn cost(answer: &Answer, details: &[Row]) -> usize {
             delta.rows.iter().map(row).sum::<usize>() + delta.deleted.iter().map(id).sum::<usize>()
         }
         Answer::Scan(page) => page.rows.iter().map(row).sum(),
+        Answer::SketchRows(rows) => rows.rows.iter().map(row).sum(),
+        Answer::Sketch(cells) => cells.cells.len() * 18,
+        Answer::Diverged(diverged) => diverged
+            .sketch
+            .as_ref()
+            .map_or(0, |cells| cells.cells.len() * 18),
         _ => 0,
     };
     answered + details.iter().map(row).sum::<usize>()

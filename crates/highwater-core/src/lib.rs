@@ -55,6 +55,7 @@ mod head;
 pub mod local;
 pub mod reads;
 pub mod replica;
+pub mod sketch;
 pub mod stamp;
 
 pub use head::{Effect, Head};

@@ -119,6 +119,8 @@ pub enum Phase {
 pub enum Rung {
     /// Recompute everything from the stored rows.
     Local,
+    /// Find out in what the copies differ, and mend that.
+    Sketch,
     /// Read the whole list's ids, ranks and stamps.
     Skeleton,
     /// Read everything.
@@ -140,7 +142,8 @@ impl Rung {
     #[must_use]
     pub const fn next(self) -> Option<Self> {
         match self {
-            Self::Local => Some(Self::Skeleton),
+            Self::Local => Some(Self::Sketch),
+            Self::Sketch => Some(Self::Skeleton),
             Self::Skeleton => Some(Self::Reload),
             Self::Reload => None,
         }
@@ -151,6 +154,7 @@ impl Rung {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Sketch => "sketch",
             Self::Skeleton => "skeleton",
             Self::Reload => "reload",
         }
@@ -315,6 +319,25 @@ pub trait LocalTxn {
         after: Option<&ItemId>,
         limit: usize,
     ) -> Result<Vec<StoredRow>, Self::Error>;
+
+    /// The next `limit` rows by id, without rank and payload. A database that
+    /// can read these alone should.
+    ///
+    /// # Errors
+    /// What the database reports.
+    fn stamps_by_id(
+        &mut self,
+        list: &ListKey,
+        generation: Generation,
+        after: Option<&ItemId>,
+        limit: usize,
+    ) -> Result<Vec<(ItemId, Stamp)>, Self::Error> {
+        let rows = self.rows_by_id(list, generation, after, limit)?;
+        Ok(rows
+            .into_iter()
+            .map(|stored| (stored.row.id, stored.row.stamp))
+            .collect())
+    }
 
     /// Makes the rows of `to` the list's only ones. A row without payload takes
     /// that of the row with the same id and stamp in `from`. Returns in what

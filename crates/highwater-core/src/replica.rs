@@ -4,10 +4,11 @@
 mod apply;
 mod event;
 mod ladder;
+mod reconcile;
 
 pub use event::{Event, Failure, Receipt};
 
-use crate::local::{ListRecord, LocalStore, LocalTxn, Phase};
+use crate::local::{ListRecord, LocalStore, LocalTxn, Phase, Rung};
 use apply::{Answered, Applied, Next};
 use highwater_protocol::limits;
 use highwater_protocol::message::{
@@ -15,6 +16,7 @@ use highwater_protocol::message::{
     SyncResponse,
 };
 use highwater_protocol::{Digest, ItemId, ListKey, OrderKey, Point, Refusal};
+use reconcile::Reconciling;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Events that wait to be polled; beyond it the oldest reports of changes
@@ -106,6 +108,8 @@ struct Held {
     reopened: bool,
     /// Payloads that are missing and wanted.
     details: BTreeSet<ItemId>,
+    /// The sketch rung's work, while that rung is at work.
+    reconciling: Option<Reconciling>,
     /// Broken answers in a row.
     failures: u32,
     /// Not asked about before this time.
@@ -304,7 +308,13 @@ impl Replica {
             let details: Vec<ItemId> = held.details.iter().take(details_left).cloned().collect();
             details_left -= details.len();
             let asked = Asked {
-                request: request(&self.config, list, &record, details),
+                request: request(
+                    &self.config,
+                    list,
+                    &record,
+                    held.reconciling.as_ref(),
+                    details,
+                ),
                 basis: Basis::of(&record),
             };
             lists.push(asked);
@@ -345,7 +355,14 @@ impl Replica {
         let Some(sent) = self.in_flight.remove(&id) else {
             return Ok(());
         };
-        let applied = apply_response(&self.config, now_ms, &sent, response, db);
+        // Work on a sketch is lost with the transaction that it belongs to, and
+        // begins again.
+        let mut works: Vec<Option<Reconciling>> = sent
+            .lists
+            .iter()
+            .map(|asked| self.held.get_mut(&asked.request.list)?.reconciling.take())
+            .collect();
+        let applied = apply_response(&self.config, now_ms, &sent, response, &mut works, db);
         let applied = match applied {
             Ok(applied) => applied,
             Err(error) => {
@@ -356,7 +373,10 @@ impl Replica {
         };
         self.failures = 0;
         self.not_before_ms = i64::MIN;
-        for (asked, applied) in sent.lists.iter().zip(applied) {
+        for ((asked, applied), work) in sent.lists.iter().zip(applied).zip(works) {
+            if let Some(held) = self.held.get_mut(&asked.request.list) {
+                held.reconciling = work;
+            }
             self.after(now_ms, &asked.request, applied);
         }
         Ok(())
@@ -500,12 +520,18 @@ fn request(
     config: &ReplicaConfig,
     list: &ListKey,
     record: &ListRecord,
+    reconciling: Option<&Reconciling>,
     details: Vec<ItemId>,
 ) -> ListRequest {
     let working = record.working();
-    let position = match working.cursor() {
-        Some(cursor) => Position::Cursor(cursor),
-        None => Position::Scan(scan(config, record)),
+    let asked = match record.phase {
+        Phase::Repairing(Rung::Sketch) => Reconciling::position(reconciling),
+        _ => None,
+    };
+    let position = match (asked, working.cursor()) {
+        (Some(position), _) => position,
+        (None, Some(cursor)) => Position::Cursor(cursor),
+        (None, None) => Position::Scan(scan(config, record)),
     };
     ListRequest {
         list: list.clone(),
@@ -522,7 +548,7 @@ fn scan(config: &ReplicaConfig, record: &ListRecord) -> Scan {
         after: working.scan.as_ref().and_then(|scan| scan.after.clone()),
     });
     let (whole_up_to, details) = match (record.phase, &position) {
-        (Phase::Repairing(crate::local::Rung::Reload), _) => (u64::MAX, 0),
+        (Phase::Repairing(Rung::Reload), _) => (u64::MAX, 0),
         (Phase::Repairing(_), _) => (0, 0),
         (_, None) => (config.whole_up_to, config.first_details),
         (_, Some(_)) if record.whole => (u64::MAX, 0),
@@ -541,12 +567,13 @@ fn apply_response<S: LocalStore>(
     now_ms: i64,
     sent: &InFlight,
     response: SyncResponse,
+    works: &mut [Option<Reconciling>],
     db: &mut S,
 ) -> Result<Vec<Applied>, S::Error> {
     let mut answers = response.answers.into_iter().peekable();
     let mut txn = db.begin()?;
     let mut all = Vec::with_capacity(sent.lists.len());
-    for (at, asked) in sent.lists.iter().enumerate() {
+    for ((at, asked), work) in sent.lists.iter().enumerate().zip(works) {
         let answer = answers
             .next_if(|answer| answer.list == at)
             .unwrap_or(ListAnswer {
@@ -554,7 +581,7 @@ fn apply_response<S: LocalStore>(
                 answer: Answer::Aligned,
                 details: Vec::new(),
             });
-        all.push(apply::apply(config, now_ms, &mut txn, asked, answer)?);
+        all.push(apply::apply(config, now_ms, &mut txn, asked, answer, work)?);
     }
     txn.commit()?;
     Ok(all)

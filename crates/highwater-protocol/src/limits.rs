@@ -25,6 +25,8 @@ pub const PAGE_ROWS: usize = 1_000;
 pub const PAGE_BYTES: usize = 1024 * 1024;
 /// Ids whose details one request may ask for, over all its lists.
 pub const DETAILS_PER_REQUEST: usize = 1_000;
+/// Cells of a sketch that one answer may hold.
+pub const SKETCH_CELLS: usize = 16_384;
 /// Bytes of rows after which further lists of a response are deferred.
 pub const RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -40,6 +42,7 @@ pub const fn announced() -> wire::Limits {
         page_rows: PAGE_ROWS as u64,
         page_bytes: PAGE_BYTES as u64,
         details_per_request: DETAILS_PER_REQUEST as u64,
+        sketch_cells: SKETCH_CELLS as u64,
         response_bytes: RESPONSE_BYTES as u64,
     }
 }

@@ -3,12 +3,17 @@
 
 mod answer;
 mod request;
+mod sketch;
 
 pub use answer::{
     Answer, Delta, DeltaEnd, Diverged, DivergedReason, GoneReason, ListAnswer, ScanPage, Snapshot,
     SyncResponse,
 };
 pub use request::{Cursor, ListRequest, Position, Scan, ScanPosition, SyncRequest};
+
+pub use sketch::{
+    Cell, Element, Salt, SketchCells, SketchId, SketchItems, SketchRange, SketchRows,
+};
 
 use crate::error::Refusal;
 use crate::ids::{ItemId, Lineage, OrderKey, Point, Rank, Version};

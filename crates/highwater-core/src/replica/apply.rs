@@ -2,14 +2,15 @@
 //! database.
 
 use super::ladder;
+use super::reconcile::Reconciling;
 use super::{Asked, Basis, Event, Receipt, ReplicaConfig, gone, misfit};
 use crate::local::{
     Changes, Likely, ListRecord, LocalRow, LocalTxn, OldRow, Phase, RowChange, Rung, ScanProgress,
 };
 use crate::stamp::stamp_of;
 use highwater_protocol::message::{
-    Answer, Content, Delta, DeltaEnd, DivergedReason, GoneReason, Head, ListAnswer, ListRequest,
-    Position, Row, ScanPage,
+    Answer, Content, Delta, DeltaEnd, GoneReason, Head, ListAnswer, ListRequest, Position, Row,
+    ScanPage,
 };
 use highwater_protocol::{Digest, ItemId, ListKey, Refusal};
 use std::collections::BTreeSet;
@@ -110,6 +111,7 @@ pub(super) fn apply<T: LocalTxn>(
     txn: &mut T,
     asked: &Asked,
     answer: ListAnswer,
+    work: &mut Option<Reconciling>,
 ) -> Result<Applied, T::Error> {
     let list = &asked.request.list;
     let stored = txn.record(list)?;
@@ -130,6 +132,7 @@ pub(super) fn apply<T: LocalTxn>(
         txn,
         list,
         record,
+        work,
         applied: Applied::default(),
     };
     match step.answer(&asked.request, answer)? {
@@ -163,6 +166,7 @@ pub(super) struct Step<'a, T> {
     pub(super) txn: &'a mut T,
     pub(super) list: &'a ListKey,
     pub(super) record: ListRecord,
+    pub(super) work: &'a mut Option<Reconciling>,
     pub(super) applied: Applied,
 }
 
@@ -181,7 +185,9 @@ impl<T: LocalTxn> Step<'_, T> {
                 self.proved()?;
             }
             Answer::Delta(delta) => self.delta(delta)?,
-            Answer::Diverged(diverged) => self.diverged(diverged.reason, diverged.head)?,
+            Answer::Diverged(diverged) => self.failed(Some(diverged.head), diverged.sketch)?,
+            Answer::Sketch(cells) => self.cells(cells)?,
+            Answer::SketchRows(rows) => self.sketch_rows(rows)?,
             Answer::Scan(page) => self.scan(page)?,
             Answer::Gone(reason) => self.gone(reason)?,
             // The details that were asked for stay wanted.
@@ -207,7 +213,10 @@ impl<T: LocalTxn> Step<'_, T> {
             Phase::Repairing(rung) => Some(rung),
             _ => None,
         };
-        let mut changes = Changes::Rows(Vec::new());
+        let mut changes = self
+            .work
+            .take()
+            .map_or(Changes::Rows(Vec::new()), Reconciling::changes);
         if let Some(build) = self.record.build.take() {
             let from = self.record.shown.generation;
             changes = self
@@ -270,7 +279,7 @@ impl<T: LocalTxn> Step<'_, T> {
     }
 
     /// Compares the copy with what the server says that it must sum to.
-    fn prove(&mut self, digest: Digest, count: u64) -> Result<(), T::Error> {
+    pub(super) fn prove(&mut self, digest: Digest, count: u64) -> Result<(), T::Error> {
         let working = self.record.working();
         if (working.digest, working.count) == (digest, count) {
             return self.proved();
@@ -280,11 +289,7 @@ impl<T: LocalTxn> Step<'_, T> {
             digest,
             count,
         });
-        self.failed(head)
-    }
-
-    fn diverged(&mut self, _reason: DivergedReason, head: Head) -> Result<(), T::Error> {
-        self.failed(Some(head))
+        self.failed(head, None)
     }
 
     fn scan(&mut self, page: ScanPage) -> Result<(), T::Error> {
@@ -344,7 +349,10 @@ impl<T: LocalTxn> Step<'_, T> {
     }
 
     fn put(&mut self, row: Row, likely: Likely) -> Result<(), T::Error> {
-        let row = local_row(row);
+        self.put_row(local_row(row), likely)
+    }
+
+    pub(super) fn put_row(&mut self, row: LocalRow, likely: Likely) -> Result<(), T::Error> {
         let generation = self.record.working().generation;
         let before = self.txn.put_row(self.list, generation, &row, likely)?;
         let is_shown = self.record.build.is_none();
@@ -364,7 +372,7 @@ impl<T: LocalTxn> Step<'_, T> {
         Ok(())
     }
 
-    fn delete(&mut self, id: &ItemId) -> Result<(), T::Error> {
+    pub(super) fn delete(&mut self, id: &ItemId) -> Result<(), T::Error> {
         let generation = self.record.working().generation;
         let Some(old) = self.txn.delete_row(self.list, generation, id)? else {
             return Ok(());
@@ -446,12 +454,29 @@ fn check_fit(record: &ListRecord, position: &Position, answer: &ListAnswer) -> O
     }
     let working = record.working();
     match (&answer.answer, position) {
-        (Answer::Aligned | Answer::Adopt(_) | Answer::Delta(_), Position::Scan(_)) => {
-            Some(misfit("a scan is answered with a page"))
+        (Answer::Aligned | Answer::Adopt(_) | Answer::Delta(_), position)
+            if !matches!(position, Position::Cursor(_)) =>
+        {
+            Some(misfit("only a cursor is answered with where it stands"))
         }
-        (Answer::Scan(_), Position::Cursor(_)) => {
-            Some(misfit("a cursor is not answered with a page"))
+        (Answer::Scan(_), position) if !matches!(position, Position::Scan(_)) => {
+            Some(misfit("only a scan is answered with a page"))
         }
+        (Answer::Sketch(cells), Position::Sketch(range))
+            if Some(cells.id) == range.id
+                && cells.from == range.from
+                && !cells.cells.is_empty() =>
+        {
+            None
+        }
+        (Answer::SketchRows(rows), Position::SketchItems(items))
+            if (1..=items.elements.len()).contains(&rows.done) =>
+        {
+            None
+        }
+        (Answer::Sketch(_) | Answer::SketchRows(_), _) => Some(misfit(
+            "cells and rows of a sketch are those that were asked for",
+        )),
         (Answer::Delta(delta), Position::Cursor(cursor)) => {
             let from = cursor.point.version;
             let gets_on = match delta.end {
@@ -474,7 +499,7 @@ fn check_fit(record: &ListRecord, position: &Position, answer: &ListAnswer) -> O
     }
 }
 
-fn local_row(row: Row) -> LocalRow {
+pub(super) fn local_row(row: Row) -> LocalRow {
     match row.content {
         Content::Payload(payload) => LocalRow {
             stamp: stamp_of(&row.id, &row.rank, &payload),

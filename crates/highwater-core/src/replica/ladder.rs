@@ -8,7 +8,7 @@ use super::apply::{Applied, Next, Step};
 use super::event::Event;
 use crate::local::{Copy, Generation, ListRecord, LocalTxn, Phase, Quarantine, RowChange, Rung};
 use crate::stamp::{row_check, stamp_of};
-use highwater_protocol::message::Head;
+use highwater_protocol::message::{Head, SketchCells};
 use highwater_protocol::{Digest, ItemId, Lineage, ListKey};
 
 /// How often a rung's scan may begin again because the server's list was
@@ -20,10 +20,15 @@ const CHUNK: usize = 1_000;
 
 impl<T: LocalTxn> Step<'_, T> {
     /// The copy is not what the server has at `head`.
-    pub(super) fn failed(&mut self, head: Option<Head>) -> Result<(), T::Error> {
+    pub(super) fn failed(
+        &mut self,
+        head: Option<Head>,
+        sketch: Option<SketchCells>,
+    ) -> Result<(), T::Error> {
         let lineage = head.map(|head| head.point.lineage);
         match self.record.phase {
             Phase::Quarantined(quarantine) if !self.may_retry(&quarantine, lineage) => Ok(()),
+            Phase::Repairing(Rung::Sketch) => self.sketch_failed(head, sketch),
             Phase::Repairing(rung) if self.begins_again() => self.build(rung),
             Phase::Repairing(rung) => match rung.next() {
                 Some(next) => self.build(next),
@@ -31,7 +36,7 @@ impl<T: LocalTxn> Step<'_, T> {
             },
             // A first scan that cannot go on has nothing to recompute.
             _ if self.record.shown.scan.is_some() => self.build(Rung::Skeleton),
-            _ => self.local(head),
+            _ => self.local(head, sketch),
         }
     }
 
@@ -52,7 +57,7 @@ impl<T: LocalTxn> Step<'_, T> {
     }
 
     /// The first rung: what do the rows themselves say?
-    fn local(&mut self, head: Option<Head>) -> Result<(), T::Error> {
+    fn local(&mut self, head: Option<Head>, sketch: Option<SketchCells>) -> Result<(), T::Error> {
         recompute(self.txn, self.list, &mut self.record, &mut self.applied)?;
         let shown = &mut self.record.shown;
         match head {
@@ -61,12 +66,13 @@ impl<T: LocalTxn> Step<'_, T> {
                 self.record.phase = Phase::Repairing(Rung::Local);
                 self.proved()
             }
-            _ => self.build(Rung::Skeleton),
+            _ => self.reconcile(head, sketch),
         }
     }
 
     /// A rung that reads the list anew, beside the rows that are shown.
-    fn build(&mut self, rung: Rung) -> Result<(), T::Error> {
+    pub(super) fn build(&mut self, rung: Rung) -> Result<(), T::Error> {
+        *self.work = None;
         let mut restarts = 0;
         let mut last = self.record.shown.generation;
         if let Some(old) = self.record.build.take() {

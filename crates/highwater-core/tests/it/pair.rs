@@ -1,20 +1,23 @@
 //! A server and a device that talk through the wire's bytes, under the test's
 //! control: it decides which request is answered, when, and how often.
 
-use highwater_core::answer::{Access, Budget, answer};
+use highwater_core::answer::{Access, Budget, Sketches, answer};
 use highwater_core::local::memory::MemoryLocal;
 use highwater_core::local::{ListRecord, Phase};
 use highwater_core::reads::{ListState, PageLimit, Payloads, Reads};
 use highwater_core::replica::{Event, Failure, Replica, ReplicaConfig, RequestId};
+use highwater_core::sketch::{Encoding, Salt};
 use highwater_core::stamp::stamp_of;
 use highwater_core::{Effect, Head};
 use highwater_protocol::codec::Format;
-use highwater_protocol::message::{SyncRequest, SyncResponse};
+use highwater_protocol::message::{SketchId, SyncRequest, SyncResponse};
 use highwater_protocol::{Digest, ItemId, Lineage, ListKey, Rank, Version, wire};
 use highwater_store::memory::MemoryStore;
 use highwater_store::{Abort, PurgePolicy, Store, Write, WriteTxn};
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 /// Runs a future that never waits.
@@ -75,9 +78,74 @@ impl Write for Ops {
     }
 }
 
+/// The sketches that a server keeps: as many as it likes, as old as it likes.
+#[derive(Default)]
+pub(crate) struct Kept {
+    kept: Mutex<Vec<(ListKey, Arc<Encoding>)>>,
+    /// Offer none.
+    pub(crate) none: bool,
+    /// Offer one of an older version, if there is one.
+    pub(crate) stale: bool,
+    /// Lists of fewer elements get none.
+    pub(crate) from: u64,
+    /// Encodings made so far; also the next salt.
+    pub(crate) made: AtomicU8,
+}
+
+impl Kept {
+    pub(crate) fn forget(&self) {
+        self.kept.lock().unwrap().clear();
+    }
+}
+
+impl Sketches for Kept {
+    async fn offer<R: Reads>(
+        &self,
+        reads: &R,
+        list: &ListKey,
+        head: &Head,
+    ) -> Result<Option<Arc<Encoding>>, R::Error> {
+        if self.none {
+            return Ok(None);
+        }
+        let fits = |kept: &Arc<Encoding>| {
+            kept.point() == head.point() || (self.stale && kept.point().lineage == head.lineage)
+        };
+        let kept = self.kept.lock().unwrap().clone();
+        let found = kept.iter().find(|(of, kept)| of == list && fits(kept));
+        if let Some((_, kept)) = found {
+            return Ok(Some(Arc::clone(kept)));
+        }
+        let salt = Salt([self.made.fetch_add(1, Ordering::Relaxed); 16]);
+        let made = Encoding::of(reads, list, salt).await?.map(Arc::new);
+        if let Some(made) = &made {
+            assert_eq!(made.digest(), head.digest, "the head is right");
+            self.kept
+                .lock()
+                .unwrap()
+                .push((list.clone(), Arc::clone(made)));
+        }
+        Ok(made)
+    }
+
+    fn is_worth_it(&self, head: &Head) -> bool {
+        head.count >= self.from
+    }
+
+    fn find(&self, list: &ListKey, id: &SketchId) -> Option<Arc<Encoding>> {
+        let kept = self.kept.lock().unwrap();
+        kept.iter()
+            .find(|(of, kept)| of == list && kept.id() == *id)
+            .map(|(_, kept)| kept.clone())
+    }
+}
+
 /// The server: the real answer over a real store.
 pub(crate) struct Server {
     pub(crate) store: MemoryStore,
+    pub(crate) sketches: Kept,
+    /// Bytes of all answers so far.
+    pub(crate) bytes_sent: usize,
     pub(crate) denied: Vec<ListKey>,
     /// Rows in all answers so far.
     pub(crate) rows_sent: usize,
@@ -91,6 +159,8 @@ impl Server {
     pub(crate) fn new() -> Self {
         Self {
             store: MemoryStore::new([1; 16]),
+            sketches: Kept::default(),
+            bytes_sent: 0,
             denied: Vec::new(),
             rows_sent: 0,
             requests: 0,
@@ -214,8 +284,9 @@ impl Server {
             .collect();
         let snapshot = now(self.store.snapshot(&lists)).unwrap();
         let budget = Budget::with_page_rows(request.page_rows);
-        let response = now(answer(&snapshot, &request, &access, budget)).unwrap();
+        let response = now(answer(&snapshot, &self.sketches, &request, &access, budget)).unwrap();
         let sent = Format::Protobuf.encode(&wire::SyncResponse::from(response));
+        self.bytes_sent += sent.len();
         let received: wire::SyncResponse = Format::Protobuf.decode(sent).unwrap();
         let response = SyncResponse::parse(received, request.lists.len()).unwrap();
         self.rows_sent += rows_in(&response);
@@ -228,6 +299,7 @@ fn rows_in(response: &SyncResponse) -> usize {
     let answered = |answer: &Answer| match answer {
         Answer::Delta(delta) => delta.rows.len() + delta.deleted.len(),
         Answer::Scan(page) => page.rows.len(),
+        Answer::SketchRows(rows) => rows.rows.len(),
         _ => 0,
     };
     response

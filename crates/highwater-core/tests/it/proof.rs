@@ -368,6 +368,7 @@ fn i7_a_server_that_always_says_diverged_ends_in_quarantine() {
         vec![Answer::Diverged(Diverged {
             reason,
             head: false_head(5),
+            sketch: None,
         })]
     });
     assert!(requests <= 10, "{requests} requests");
@@ -385,10 +386,13 @@ fn i7_a_server_whose_digest_never_fits_its_rows_ends_in_quarantine_and_heals_lat
             content: Content::Payload(vec![1].into()),
         };
         match &request.lists[0].position {
-            highwater_protocol::message::Position::Cursor(_) => {
+            highwater_protocol::message::Position::Cursor(_)
+            | highwater_protocol::message::Position::Sketch(_)
+            | highwater_protocol::message::Position::SketchItems(_) => {
                 vec![Answer::Diverged(Diverged {
                     reason: DivergedReason::Digest,
                     head: false_head(5),
+                    sketch: None,
                 })]
             }
             highwater_protocol::message::Position::Scan(_) => vec![Answer::Scan(ScanPage {
@@ -432,6 +436,7 @@ fn i7_a_lineage_that_changes_with_every_answer_does_not_loop() {
         vec![Answer::Diverged(Diverged {
             reason,
             head: false_head(at),
+            sketch: None,
         })]
     });
     assert!(requests <= 12, "{requests} requests");

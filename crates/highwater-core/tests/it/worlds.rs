@@ -113,7 +113,12 @@ impl World {
                     self.devices[at].response(request_id, response);
                 }
             }
-            87..=88 => self.server.purge(),
+            87 => self.server.purge(),
+            88 => match self.dice.roll(3) {
+                0 => self.server.sketches.forget(),
+                1 => self.server.sketches.stale = !self.server.sketches.stale,
+                _ => self.server.sketches.none = !self.server.sketches.none,
+            },
             89..=90 => self.backups.push(self.server.store.backup()),
             91 => {
                 let backup = self.backups.pop();

@@ -1,6 +1,6 @@
 //! What a server answers.
 
-use super::{Head, Row, order_key, point, rows};
+use super::{Head, Row, SketchCells, SketchRows, order_key, point, rows};
 use crate::error::{Code, Refusal};
 use crate::ids::{ItemId, OrderKey, Point, Version};
 use crate::limits;
@@ -43,6 +43,10 @@ pub enum Answer {
     Gone(GoneReason),
     /// A page of the scan that was asked for.
     Scan(ScanPage),
+    /// Cells of the sketch that was asked for.
+    Sketch(SketchCells),
+    /// Rows of the sketch's elements that were asked for.
+    SketchRows(SketchRows),
     /// The response was full: ask again.
     Deferred,
     /// This list alone was refused.
@@ -74,12 +78,14 @@ pub enum DeltaEnd {
 }
 
 /// A cursor that cannot be caught up from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diverged {
     /// Why.
     pub reason: DivergedReason,
     /// Where the server is.
     pub head: Head,
+    /// The first cells of its sketch, if it offers one.
+    pub sketch: Option<SketchCells>,
 }
 
 /// Why a cursor cannot be caught up from.
@@ -202,6 +208,15 @@ impl TryFrom<wire::ListAnswer> for ListAnswer {
             Some(Wire::Scan(page)) => {
                 Answer::Scan(page.try_into().map_err(|no: Refusal| no.within("scan"))?)
             }
+            Some(Wire::Sketch(cells)) => Answer::Sketch(
+                cells
+                    .try_into()
+                    .map_err(|no: Refusal| no.within("sketch"))?,
+            ),
+            Some(Wire::SketchRows(rows)) => Answer::SketchRows(
+                rows.try_into()
+                    .map_err(|no: Refusal| no.within("sketch_rows"))?,
+            ),
             Some(Wire::Deferred(_)) => Answer::Deferred,
             Some(Wire::Refused(error)) => Answer::Refused(error.into()),
         };
@@ -271,6 +286,10 @@ impl TryFrom<wire::Diverged> for Diverged {
         Ok(Self {
             reason,
             head: head.try_into().map_err(|no: Refusal| no.within("head"))?,
+            sketch: diverged
+                .sketch
+                .map(|cells| cells.try_into().map_err(|no: Refusal| no.within("sketch")))
+                .transpose()?,
         })
     }
 }
@@ -390,6 +409,8 @@ impl From<Answer> for Wire {
                 Self::Gone(gone)
             }
             Answer::Scan(page) => Self::Scan(page.into()),
+            Answer::Sketch(cells) => Self::Sketch(cells.into()),
+            Answer::SketchRows(rows) => Self::SketchRows(rows.into()),
             Answer::Deferred => Self::Deferred(wire::Deferred {}),
             Answer::Refused(refusal) => Self::Refused(refusal.into()),
         }
@@ -423,6 +444,7 @@ impl From<Diverged> for wire::Diverged {
         use wire::diverged::Reason;
         let mut wire = Self {
             head: Some(diverged.head.into()),
+            sketch: diverged.sketch.map(Into::into),
             ..Self::default()
         };
         wire.set_reason(match diverged.reason {

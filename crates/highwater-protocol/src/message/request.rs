@@ -1,6 +1,6 @@
 //! What a device asks.
 
-use super::{order_key, point};
+use super::{SketchItems, SketchRange, order_key, point};
 use crate::error::{Code, Refusal};
 use crate::ids::{ItemId, ListKey, OrderKey, Point};
 use crate::sum::Digest;
@@ -35,6 +35,10 @@ pub enum Position {
     Cursor(Cursor),
     /// It has none that it could go on from.
     Scan(Scan),
+    /// It has one that is wrong, and asks in what.
+    Sketch(SketchRange),
+    /// It knows in what, and asks for what it lacks.
+    SketchItems(SketchItems),
 }
 
 /// Where a copy stands, and what it sums to.
@@ -103,7 +107,7 @@ impl TryFrom<wire::SyncRequest> for SyncRequest {
                 limits::LISTS_PER_REQUEST,
             ));
         }
-        let details = request.lists.iter().map(|list| list.details.len()).sum();
+        let details = request.lists.iter().map(wire_details).sum();
         if details > limits::DETAILS_PER_REQUEST {
             return Err(Refusal::too_many(
                 "lists.details",
@@ -123,6 +127,16 @@ impl TryFrom<wire::SyncRequest> for SyncRequest {
     }
 }
 
+/// Rows that a list is asked for one by one.
+fn wire_details(list: &wire::ListRequest) -> usize {
+    use wire::list_request::Position as Wire;
+    let elements = match &list.position {
+        Some(Wire::SketchItems(items)) => items.elements.len(),
+        _ => 0,
+    };
+    list.details.len() + elements
+}
+
 impl TryFrom<wire::ListRequest> for ListRequest {
     type Error = Refusal;
 
@@ -138,10 +152,20 @@ impl TryFrom<wire::ListRequest> for ListRequest {
             Some(Wire::Scan(scan)) => {
                 Position::Scan(scan.try_into().map_err(|no: Refusal| no.within("scan"))?)
             }
+            Some(Wire::Sketch(range)) => Position::Sketch(
+                range
+                    .try_into()
+                    .map_err(|no: Refusal| no.within("sketch"))?,
+            ),
+            Some(Wire::SketchItems(items)) => Position::SketchItems(
+                items
+                    .try_into()
+                    .map_err(|no: Refusal| no.within("sketch_items"))?,
+            ),
             None => {
                 return Err(Refusal::invalid(
                     "cursor",
-                    "a list is asked for with a cursor or with a scan",
+                    "a list is asked for with a cursor, a scan or a sketch",
                 ));
             }
         };
@@ -230,6 +254,8 @@ impl From<ListRequest> for wire::ListRequest {
             position: Some(match request.position {
                 Position::Cursor(cursor) => Wire::Cursor(cursor.into()),
                 Position::Scan(scan) => Wire::Scan(scan.into()),
+                Position::Sketch(range) => Wire::Sketch(range.into()),
+                Position::SketchItems(items) => Wire::SketchItems(items.into()),
             }),
             details: request
                 .details
