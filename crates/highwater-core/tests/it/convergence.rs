@@ -154,7 +154,7 @@ fn i1_deletions_purged_below_the_cursor_are_found_by_the_digest() {
     assert_equal(&device, &server, &members);
     assert!(device.events.iter().any(|event| matches!(
         event,
-        Event::Repaired(receipt) if receipt.rung == Rung::Skeleton
+        Event::Repaired(receipt) if receipt.rung == Rung::Sketch
     )));
 }
 

@@ -5,4 +5,5 @@ mod convergence;
 mod documented;
 mod pair;
 mod proof;
+mod sketches;
 mod worlds;
