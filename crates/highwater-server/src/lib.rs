@@ -34,6 +34,7 @@ mod http;
 mod logging;
 mod metrics;
 mod request_id;
+mod sketches;
 mod stop;
 mod sync;
 mod upkeep;
@@ -47,6 +48,7 @@ use crate::auth::{Authenticator, Keys};
 use crate::config::Config;
 use crate::domain::{Directory, FanOut, Rights};
 use crate::http::{App, router, serve};
+use crate::sketches::SketchCache;
 use crate::stop::{Stop, Stopper};
 use crate::sync::Reader;
 use crate::upkeep::Upkeep;
@@ -124,7 +126,12 @@ impl<S: Store> Server<S> {
                 self.clock.clone(),
                 self.config.tokens_remembered,
             ),
-            reader: Reader::new(self.store.clone(), rights, Arc::clone(&metrics)),
+            reader: Reader::new(
+                self.store.clone(),
+                rights,
+                SketchCache::new(self.clock.clone()),
+                Arc::clone(&metrics),
+            ),
             directory: Directory::new(
                 self.store.clone(),
                 Arc::clone(fan_out),

@@ -5,6 +5,7 @@ use crate::domain::{Actor, Held, Rights, own_list};
 use crate::fault;
 use crate::metrics::Metrics;
 use crate::request_id;
+use crate::sketches::SketchCache;
 use highwater_core::Head;
 use highwater_core::answer::{self, Access, Budget};
 use highwater_core::reads::{ListState, PageLimit, Payloads, Reads};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 pub(crate) struct Reader<S> {
     store: S,
     rights: Rights,
+    sketches: SketchCache,
     metrics: Arc<Metrics>,
 }
 
@@ -34,10 +36,16 @@ pub(crate) enum Whole {
 }
 
 impl<S: Store> Reader<S> {
-    pub(crate) const fn new(store: S, rights: Rights, metrics: Arc<Metrics>) -> Self {
+    pub(crate) const fn new(
+        store: S,
+        rights: Rights,
+        sketches: SketchCache,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             store,
             rights,
+            sketches,
             metrics,
         }
     }
@@ -112,7 +120,7 @@ impl<S: Store> Reader<S> {
         let snapshot = self.snapshot(actor, &lists).await?;
         let access = self.rights.decide(actor, &snapshot, &lists).await?;
         let budget = Budget::with_page_rows(request.page_rows);
-        answer::answer(&snapshot, request, &access, budget).await
+        answer::answer(&snapshot, &self.sketches, request, &access, budget).await
     }
 
     async fn snapshot(&self, actor: &Actor, lists: &[&ListKey]) -> Result<S::Snapshot, StoreError> {
@@ -227,7 +235,7 @@ fn ended() -> Refusal {
 fn cursor_alone(list: &ListRequest) -> Option<&Cursor> {
     match &list.position {
         Position::Cursor(cursor) if list.details.is_empty() => Some(cursor),
-        Position::Cursor(_) | Position::Scan(_) => None,
+        _ => None,
     }
 }
 
@@ -274,6 +282,8 @@ const fn name(answer: &Answer) -> &'static str {
         Answer::Diverged(_) => "diverged",
         Answer::Gone(_) => "gone",
         Answer::Scan(_) => "scan",
+        Answer::Sketch(_) => "sketch",
+        Answer::SketchRows(_) => "sketch_rows",
         Answer::Deferred => "deferred",
         Answer::Refused(_) => "refused",
     }

@@ -114,6 +114,7 @@ fn some_record(dice: &mut Dice) -> ListRecord {
         Phase::Syncing,
         Phase::InSync,
         Phase::Repairing(Rung::Local),
+        Phase::Repairing(Rung::Sketch),
         Phase::Repairing(Rung::Skeleton),
         Phase::Repairing(Rung::Reload),
         Phase::Quarantined(Quarantine {

@@ -185,7 +185,7 @@ const fn phase_columns(phase: Phase) -> PhaseColumns {
 /// A rung that this version does not know begins again at the first that reads
 /// the list anew.
 fn rung_named(name: Option<&str>) -> Rung {
-    [Rung::Local, Rung::Skeleton, Rung::Reload]
+    [Rung::Local, Rung::Sketch, Rung::Skeleton, Rung::Reload]
         .into_iter()
         .find(|rung| Some(rung.as_str()) == name)
         .unwrap_or(Rung::Skeleton)
