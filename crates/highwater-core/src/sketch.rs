@@ -7,9 +7,11 @@
 //! differs, whatever the length of the lists.
 
 mod encoding;
+mod shelf;
 
 pub use encoding::{Encoding, FIRST_CELLS};
 pub use highwater_protocol::message::{Cell, Element, Salt};
+pub use shelf::{KEPT_MS, OFFERED_MS, Shelf};
 
 use highwater_protocol::Stamp;
 use siphasher::sip::SipHasher24;
@@ -339,7 +341,7 @@ mod tests {
                         let element = Element(random >> (round % 60));
                         Cell {
                             sum: element.0,
-                            check: element.check(),
+                            check: check_of(element),
                             count: 1,
                         }
                     })

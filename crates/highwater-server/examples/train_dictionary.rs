@@ -13,7 +13,7 @@
 //! another name.
 
 use bytes::Bytes;
-use highwater_core::answer::{Access, Budget, answer};
+use highwater_core::answer::{Access, Budget, NoSketches, answer};
 use highwater_core::reads::{ListState, Reads as _};
 use highwater_protocol::codec::Format;
 use highwater_protocol::kinds::{GroupProfile, Role};
@@ -298,7 +298,7 @@ async fn talk(
         let snapshot = store.snapshot(lists).await?;
         let access = vec![Access::Read; request.lists.len()];
         let budget = Budget::with_page_rows(request.page_rows);
-        let response = answer(&snapshot, &request, &access, budget).await?;
+        let response = answer(&snapshot, &NoSketches, &request, &access, budget).await?;
         say(samples, asks, &wire::SyncRequest::from(request));
         say(samples, answers, &wire::SyncResponse::from(response));
     }

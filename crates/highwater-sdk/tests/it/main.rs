@@ -8,6 +8,7 @@ mod first_sync;
 mod repair;
 mod resume;
 mod server;
+mod sketches;
 mod sockets;
 mod status;
 mod tokens;

@@ -15,6 +15,7 @@ fn asked_from(server: &TestServer) -> Vec<String> {
             let after = scan.position.as_ref().and_then(|at| at.after.as_ref());
             after.map_or_else(|| "start".to_owned(), |key| key.id.as_str().to_owned())
         }
+        Position::Sketch(_) | Position::SketchItems(_) => "sketch".to_owned(),
     };
     let log = server.take_log();
     log.iter()

@@ -1,6 +1,7 @@
 //! A server in this process: the real answer over a store in memory, behind a
 //! transport that loses, cuts, delays and refuses what the test says.
 
+use crate::sketches::TestSketches;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -53,6 +54,7 @@ pub(crate) struct Asked {
 
 pub(crate) struct TestServer {
     pub(crate) store: MemoryStore,
+    sketches: TestSketches,
     inner: Mutex<Inner>,
 }
 
@@ -152,6 +154,7 @@ impl TestServer {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             store: MemoryStore::new([1; 16]),
+            sketches: TestSketches::new(),
             inner: Mutex::default(),
         })
     }
@@ -320,7 +323,7 @@ impl TestServer {
         let mut budget = Budget::with_page_rows(request.page_rows);
         budget.response_bytes = response_bytes.unwrap_or(budget.response_bytes);
         let snapshot = now(self.store.snapshot(&[])).unwrap();
-        now(answer(&snapshot, request, &access, budget))
+        now(answer(&snapshot, &self.sketches, request, &access, budget))
             .unwrap()
             .into()
     }
