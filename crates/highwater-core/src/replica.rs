@@ -304,20 +304,31 @@ impl Replica {
                 }
                 record.phase = Phase::Syncing;
             }
+            let position = position(
+                &self.config,
+                &record,
+                held.reconciling.as_ref(),
+                details_left,
+            );
+            if let Position::SketchItems(items) = &position {
+                // It goes with the next request.
+                if items.elements.is_empty() {
+                    continue;
+                }
+                details_left -= items.elements.len();
+            }
             held.reopened = false;
             let details: Vec<ItemId> = held.details.iter().take(details_left).cloned().collect();
             details_left -= details.len();
-            let asked = Asked {
-                request: request(
-                    &self.config,
-                    list,
-                    &record,
-                    held.reconciling.as_ref(),
+            lists.push(Asked {
+                request: ListRequest {
+                    list: list.clone(),
+                    position,
                     details,
-                ),
+                    delta_details: (!record.whole).then_some(self.config.delta_details),
+                },
                 basis: Basis::of(&record),
-            };
-            lists.push(asked);
+            });
         }
         drop(txn);
         if lists.is_empty() {
@@ -516,28 +527,21 @@ const fn waits(now_ms: i64, until_ms: i64) -> bool {
 }
 
 /// What to ask about one list.
-fn request(
+/// From where to ask about a list. A request has room for so many elements.
+fn position(
     config: &ReplicaConfig,
-    list: &ListKey,
     record: &ListRecord,
     reconciling: Option<&Reconciling>,
-    details: Vec<ItemId>,
-) -> ListRequest {
-    let working = record.working();
+    room: usize,
+) -> Position {
     let asked = match record.phase {
-        Phase::Repairing(Rung::Sketch) => Reconciling::position(reconciling),
+        Phase::Repairing(Rung::Sketch) => Reconciling::position(reconciling, room),
         _ => None,
     };
-    let position = match (asked, working.cursor()) {
+    match (asked, record.working().cursor()) {
         (Some(position), _) => position,
         (None, Some(cursor)) => Position::Cursor(cursor),
         (None, None) => Position::Scan(scan(config, record)),
-    };
-    ListRequest {
-        list: list.clone(),
-        position,
-        details,
-        delta_details: (!record.whole).then_some(config.delta_details),
     }
 }
 

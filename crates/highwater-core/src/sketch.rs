@@ -14,13 +14,17 @@ pub use highwater_protocol::message::{Cell, Element, Salt};
 pub use shelf::{KEPT_MS, OFFERED_MS, Shelf};
 
 use highwater_protocol::Stamp;
+use highwater_protocol::message::SketchId;
 use siphasher::sip::SipHasher24;
+use std::collections::BTreeSet;
 use std::hash::Hasher;
 
-/// The element of a stamp: SipHash-2-4 under the salt.
+/// The element of a stamp in a sketch: SipHash-2-4 under the sketch's salt and
+/// lineage.
 #[must_use]
-pub fn element_of(salt: &Salt, stamp: Stamp) -> Element {
-    let mut hasher = SipHasher24::new_with_key(&salt.0);
+pub fn element_of(sketch: &SketchId, stamp: Stamp) -> Element {
+    let lineage = sketch.point.lineage.get();
+    let mut hasher = SipHasher24::new_with_keys(sketch.salt.0, lineage);
     hasher.write(&stamp.0);
     Element(hasher.finish())
 }
@@ -117,6 +121,30 @@ impl Encoder {
         self.produced = to;
         cells
     }
+
+    /// Moves the set, and `cells`, which are all that were produced so far.
+    /// Costs one pass over the elements, without their cells.
+    pub fn change(&mut self, cells: &mut [Cell], gone: &BTreeSet<Element>, new: &[Element]) {
+        self.elements.retain(|(element, _)| !gone.contains(element));
+        for element in gone {
+            self.walk(cells, *element, -1);
+        }
+        for element in new {
+            let mapping = self.walk(cells, *element, 1);
+            self.elements.push((*element, mapping));
+        }
+    }
+
+    fn walk(&self, cells: &mut [Cell], element: Element, times: i64) -> Mapping {
+        let mut mapping = Mapping::of(element);
+        while mapping.at < self.produced {
+            if let Some(cell) = cell_at(cells, mapping.at) {
+                add(cell, element, times);
+            }
+            mapping.advance();
+        }
+        mapping
+    }
 }
 
 fn cell_at(cells: &mut [Cell], at: u64) -> Option<&mut Cell> {
@@ -149,7 +177,7 @@ pub struct Decoder {
     own: Encoder,
     cells: Vec<Cell>,
     found: Vec<(Element, Mapping, i64)>,
-    known: std::collections::BTreeSet<Element>,
+    known: BTreeSet<Element>,
 }
 
 impl Decoder {
@@ -160,7 +188,7 @@ impl Decoder {
             own: Encoder::new(own),
             cells: Vec::new(),
             found: Vec::new(),
-            known: std::collections::BTreeSet::new(),
+            known: BTreeSet::new(),
         }
     }
 
@@ -259,9 +287,17 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use highwater_protocol::{Lineage, Point, Version};
 
-    const SALT: Salt = Salt([7; 16]);
+    fn sketch() -> SketchId {
+        SketchId {
+            point: Point {
+                lineage: Lineage::new(3).unwrap(),
+                version: Version::ZERO,
+            },
+            salt: Salt(7),
+        }
+    }
 
     fn elements(range: std::ops::Range<u64>) -> Vec<Element> {
         let stamp = |at: u64| {
@@ -269,7 +305,7 @@ mod tests {
             stamp[..8].copy_from_slice(&at.to_le_bytes());
             Stamp(stamp)
         };
-        range.map(|at| element_of(&SALT, stamp(at))).collect()
+        range.map(|at| element_of(&sketch(), stamp(at))).collect()
     }
 
     /// Cells that it took to decode, in doubling ranges from 8.
@@ -325,6 +361,17 @@ mod tests {
             .flat_map(|n| encoder.next_cells(*n))
             .collect();
         assert_eq!(whole, pieces);
+    }
+
+    #[test]
+    fn a_changed_set_has_the_cells_of_the_new_set() {
+        let mut encoder = Encoder::new(elements(0..500));
+        let mut cells = encoder.next_cells(100);
+        let gone = elements(20..40).into_iter().collect();
+        encoder.change(&mut cells, &gone, &elements(600..630));
+        cells.extend(encoder.next_cells(50));
+        let now = [elements(0..20), elements(40..500), elements(600..630)].concat();
+        assert_eq!(cells, Encoder::new(now).next_cells(150));
     }
 
     #[test]

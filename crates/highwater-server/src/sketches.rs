@@ -1,7 +1,10 @@
 //! The sketches that repairs are answered from. Encoding costs a pass over the
-//! list, so that it is made once for all who wait for it, and a few at a time.
+//! list, so that it is made once for all who wait for it, a few at a time, and
+//! from an earlier one where there is one: a busy list's is kept current for the
+//! price of what changed.
 
 use crate::clock::Clock;
+use crate::domain::{Actor, UserId};
 use highwater_core::Head;
 use highwater_core::answer::Sketches;
 use highwater_core::reads::Reads;
@@ -17,6 +20,10 @@ use tokio::sync::Semaphore;
 const ENCODINGS_AT_ONCE: usize = 2;
 /// Elements in all sketches that are kept: about 200 MB at the most.
 const ELEMENTS_MAX: u64 = 2_000_000;
+/// Elements that are read anew in a minute because one user asked: more than an
+/// honest account holds. Beyond it, its devices are offered what is there.
+const ELEMENTS_PER_USER: u64 = 3_000_000;
+const MINUTE_MS: i64 = 60_000;
 
 /// A bounded cache of sketches.
 #[derive(Debug)]
@@ -27,6 +34,40 @@ pub(crate) struct SketchCache {
     /// wait for what comes of it.
     encoding: Mutex<HashMap<ListKey, Arc<tokio::sync::Mutex<()>>>>,
     turns: Semaphore,
+    spent: Mutex<Spent>,
+}
+
+/// Elements that were read in this minute, by the user who asked.
+#[derive(Debug, Default)]
+struct Spent {
+    minute: i64,
+    by_user: HashMap<UserId, u64>,
+}
+
+impl Spent {
+    /// Whether a user may have a list of so many elements read; counts them if
+    /// so.
+    fn may(&mut self, user: &UserId, elements: u64, now_ms: i64) -> bool {
+        let minute = now_ms.div_euclid(MINUTE_MS);
+        if self.minute != minute {
+            self.minute = minute;
+            self.by_user.clear();
+        }
+        let spent = self.by_user.entry(user.clone()).or_default();
+        let sum = spent.saturating_add(elements);
+        let may = *spent == 0 || sum <= ELEMENTS_PER_USER;
+        if may {
+            *spent = sum;
+        }
+        may
+    }
+}
+
+/// The cache as one reader may use it.
+#[derive(Debug)]
+pub(crate) struct SketchesFor<'a> {
+    cache: &'a SketchCache,
+    actor: &'a Actor,
 }
 
 impl SketchCache {
@@ -36,7 +77,12 @@ impl SketchCache {
             shelf: Mutex::new(Shelf::new(ELEMENTS_MAX)),
             encoding: Mutex::default(),
             turns: Semaphore::new(ENCODINGS_AT_ONCE),
+            spent: Mutex::default(),
         }
+    }
+
+    pub(crate) const fn for_reader<'a>(&'a self, actor: &'a Actor) -> SketchesFor<'a> {
+        SketchesFor { cache: self, actor }
     }
 
     fn offered(&self, list: &ListKey, head: &Head) -> Option<Arc<Encoding>> {
@@ -46,6 +92,7 @@ impl SketchCache {
     async fn encode<R: Reads>(
         &self,
         reads: &R,
+        actor: &Actor,
         list: &ListKey,
         head: &Head,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
@@ -59,11 +106,12 @@ impl SketchCache {
         let Ok(_turn) = self.turns.acquire().await else {
             return Ok(None);
         };
-        let mut salt = [0; 16];
-        if getrandom::fill(&mut salt).is_err() {
-            return Ok(None);
-        }
-        let made = Encoding::of(reads, list, Salt(salt)).await?.map(Arc::new);
+        let made = match self.refresh(reads, list).await? {
+            Some(made) => Some(made),
+            None if self.may(actor, head) => self.encode_anew(reads, list).await?,
+            None => None,
+        };
+        let made = made.map(Arc::new);
         if let Some(made) = &made {
             if made.digest() != head.digest {
                 tracing::error!(%list, head = %head.digest, rows = %made.digest(), "a head disagrees with its rows");
@@ -74,24 +122,58 @@ impl SketchCache {
         }
         Ok(made)
     }
+
+    async fn refresh<R: Reads>(
+        &self,
+        reads: &R,
+        list: &ListKey,
+    ) -> Result<Option<Encoding>, R::Error> {
+        let newest = self.shelf.lock().newest(list);
+        match newest {
+            Some(newest) => newest.refreshed(reads, list).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn encode_anew<R: Reads>(
+        &self,
+        reads: &R,
+        list: &ListKey,
+    ) -> Result<Option<Encoding>, R::Error> {
+        let Ok(salt) = getrandom::u64() else {
+            return Ok(None);
+        };
+        Encoding::of(reads, list, Salt(salt)).await
+    }
+
+    fn may(&self, actor: &Actor, head: &Head) -> bool {
+        match actor {
+            Actor::Service => true,
+            Actor::User(user) => {
+                let now_ms = self.clock.now_ms();
+                self.spent.lock().may(user, head.count, now_ms)
+            }
+        }
+    }
 }
 
-impl Sketches for SketchCache {
+impl Sketches for SketchesFor<'_> {
     async fn offer<R: Reads>(
         &self,
         reads: &R,
         list: &ListKey,
         head: &Head,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
-        if let Some(offered) = self.offered(list, head) {
+        let cache = self.cache;
+        if let Some(offered) = cache.offered(list, head) {
             return Ok(Some(offered));
         }
-        let flight = Arc::clone(self.encoding.lock().entry(list.clone()).or_default());
+        let flight = Arc::clone(cache.encoding.lock().entry(list.clone()).or_default());
         let made = {
             let _mine = flight.lock().await;
-            self.encode(reads, list, head).await
+            cache.encode(reads, self.actor, list, head).await
         };
-        let mut encoding = self.encoding.lock();
+        let mut encoding = cache.encoding.lock();
         if Arc::strong_count(&flight) <= 2 {
             encoding.remove(list);
         }
@@ -99,6 +181,170 @@ impl Sketches for SketchCache {
     }
 
     fn find(&self, list: &ListKey, id: &SketchId) -> Option<Arc<Encoding>> {
-        self.shelf.lock().find(list, id, self.clock.now_ms())
+        let now_ms = self.cache.clock.now_ms();
+        self.cache.shelf.lock().find(list, id, now_ms)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use highwater_core::reads::ListState;
+    use highwater_protocol::{ItemId, Rank};
+    use highwater_store::memory::MemoryStore;
+    use highwater_store::{Abort, Store, Write, WriteTxn};
+    use std::convert::Infallible;
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// Puts items into a list.
+    struct Put(ListKey, Range<u32>, &'static str);
+
+    impl Write for Put {
+        type Output = ();
+        type Refusal = Infallible;
+
+        fn lists(&self) -> Vec<ListKey> {
+            vec![self.0.clone()]
+        }
+
+        async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Abort<Infallible>> {
+            for at in self.1.clone() {
+                let id = ItemId::new(&format!("item-{at}")).unwrap();
+                let payload = self.2.as_bytes().into();
+                txn.put(&self.0, &id, Rank::default(), payload).await?;
+            }
+            Ok(())
+        }
+    }
+
+    struct Bed {
+        store: MemoryStore,
+        list: ListKey,
+        cache: SketchCache,
+        now_ms: Arc<AtomicI64>,
+        user: Actor,
+    }
+
+    impl Bed {
+        async fn new() -> Self {
+            let now_ms = Arc::new(AtomicI64::new(1_000_000_000));
+            let told = Arc::clone(&now_ms);
+            let bed = Self {
+                store: MemoryStore::new([1; 16]),
+                list: ListKey::new("members", "g1").unwrap(),
+                cache: SketchCache::new(Clock::new(move || told.load(Ordering::Relaxed))),
+                now_ms,
+                user: Actor::User(UserId::new("u1").unwrap()),
+            };
+            bed.put(0..200, "old").await;
+            bed
+        }
+
+        async fn put(&self, items: Range<u32>, payload: &'static str) {
+            let put = Put(self.list.clone(), items, payload);
+            self.store.write(0, put).await.unwrap();
+        }
+
+        fn pass(&self, ms: i64) {
+            self.now_ms.fetch_add(ms, Ordering::Relaxed);
+        }
+
+        async fn offer(&self) -> Option<Arc<Encoding>> {
+            let list = [self.list.clone()];
+            let snapshot = self.store.snapshot(&list).await.unwrap();
+            let ListState::Live(head) = snapshot.state(&self.list).await.unwrap() else {
+                return None;
+            };
+            let reader = self.cache.for_reader(&self.user);
+            reader.offer(&snapshot, &self.list, &head).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sketch_is_offered_for_30_s_and_asked_for_until_60() {
+        let bed = Bed::new().await;
+        let first = bed.offer().await.unwrap();
+        bed.put(5..6, "new").await;
+        bed.pass(29_999);
+        assert_eq!(bed.offer().await.unwrap().id(), first.id());
+        bed.pass(1);
+        let second = bed.offer().await.unwrap();
+        assert!(second.point().version > first.point().version);
+        let reader = bed.cache.for_reader(&bed.user);
+        assert!(reader.find(&bed.list, &first.id()).is_some());
+        bed.pass(30_000);
+        assert!(reader.find(&bed.list, &first.id()).is_none());
+        assert!(reader.find(&bed.list, &second.id()).is_some());
+        // A clock that jumps back keeps nothing.
+        bed.pass(-10_000_000);
+        assert!(reader.find(&bed.list, &second.id()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_busy_lists_sketch_is_kept_current_and_its_salt_does_not_live_for_ever() {
+        let bed = Bed::new().await;
+        let mut salts = vec![bed.offer().await.unwrap().id().salt];
+        for round in 0..30 {
+            bed.pass(30_000);
+            bed.put(round..round + 3, if round % 2 == 0 { "a" } else { "b" })
+                .await;
+            let offered = bed.offer().await.unwrap();
+            let snapshot = bed.store.snapshot(&[bed.list.clone()]).await.unwrap();
+            let anew = Encoding::of(&snapshot, &bed.list, offered.id().salt)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(offered.first_cells(), anew.first_cells());
+            assert_eq!(offered.digest(), anew.digest());
+            salts.push(offered.id().salt);
+        }
+        salts.dedup();
+        assert_eq!(salts.len(), 2, "refreshed 20 times, then made anew");
+    }
+
+    #[tokio::test]
+    async fn many_who_ask_at_once_wait_for_one_encoding() {
+        let bed = Bed::new().await;
+        let offers = futures::future::join_all((0..50).map(|_| bed.offer())).await;
+        let first = offers[0].as_ref().unwrap().id();
+        assert!(
+            offers
+                .iter()
+                .all(|offer| offer.as_ref().unwrap().id() == first)
+        );
+        assert!(
+            bed.cache.encoding.lock().is_empty(),
+            "nothing is left behind"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_one_user_has_read_in_a_minute_is_limited() {
+        let (mut spent, now_ms) = (Spent::default(), 60_000_000);
+        let (u1, u2) = (UserId::new("u1").unwrap(), UserId::new("u2").unwrap());
+        assert!(
+            spent.may(&u1, 10 * ELEMENTS_PER_USER, now_ms),
+            "one, whatever its length"
+        );
+        assert!(!spent.may(&u1, 1, now_ms));
+        assert!(
+            spent.may(&u2, ELEMENTS_PER_USER, now_ms),
+            "each has its own"
+        );
+        assert!(!spent.may(&u2, 1, now_ms));
+        assert!(spent.may(&u1, 1, now_ms + MINUTE_MS));
+        let bed = Bed::new().await;
+        let Actor::User(user) = &bed.user else {
+            unreachable!()
+        };
+        bed.cache
+            .spent
+            .lock()
+            .may(user, ELEMENTS_PER_USER, bed.cache.clock.now_ms());
+        assert!(bed.offer().await.is_none());
+        bed.pass(MINUTE_MS);
+        assert!(bed.offer().await.is_some());
     }
 }

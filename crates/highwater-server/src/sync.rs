@@ -120,7 +120,8 @@ impl<S: Store> Reader<S> {
         let snapshot = self.snapshot(actor, &lists).await?;
         let access = self.rights.decide(actor, &snapshot, &lists).await?;
         let budget = Budget::with_page_rows(request.page_rows);
-        answer::answer(&snapshot, &self.sketches, request, &access, budget).await
+        let sketches = self.sketches.for_reader(actor);
+        answer::answer(&snapshot, &sketches, request, &access, budget).await
     }
 
     async fn snapshot(&self, actor: &Actor, lists: &[&ListKey]) -> Result<S::Snapshot, StoreError> {

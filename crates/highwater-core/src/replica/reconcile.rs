@@ -9,7 +9,7 @@ use super::misfit;
 use crate::local::{Changes, Generation, Likely, LocalRow, LocalTxn, Phase, RowChange, Rung};
 use crate::sketch::{Decoder, Decoding, Element, element_of};
 use highwater_protocol::message::{
-    Head, Position, Salt, SketchCells, SketchId, SketchItems, SketchRange, SketchRows,
+    Head, Position, SketchCells, SketchId, SketchItems, SketchRange, SketchRows,
 };
 use highwater_protocol::{ItemId, ListKey, Stamp, limits};
 use std::collections::{BTreeSet, VecDeque};
@@ -85,8 +85,8 @@ impl Decode {
 }
 
 impl Reconciling {
-    /// What to ask next; `None`: with the cursor.
-    pub(super) fn position(work: Option<&Self>) -> Option<Position> {
+    /// What to ask next, `room` elements at the most; `None`: with the cursor.
+    pub(super) fn position(work: Option<&Self>, room: usize) -> Option<Position> {
         match work.map(|work| &work.stage) {
             None => Some(Position::Sketch(SketchRange {
                 id: None,
@@ -100,12 +100,7 @@ impl Reconciling {
             })),
             Some(Stage::Fetching(fetch)) => Some(Position::SketchItems(SketchItems {
                 id: fetch.id,
-                elements: fetch
-                    .wanted
-                    .iter()
-                    .take(limits::DETAILS_PER_REQUEST)
-                    .copied()
-                    .collect(),
+                elements: fetch.wanted.iter().take(room).copied().collect(),
             })),
             Some(Stage::Mended(_)) => None,
         }
@@ -145,10 +140,10 @@ impl<T: LocalTxn> Step<'_, T> {
         cells: SketchCells,
     ) -> Result<(), T::Error> {
         let mut own = Vec::new();
-        let salt = cells.id.salt;
+        let id = cells.id;
         let generation = self.record.shown.generation;
         each_stamp(self.txn, self.list, generation, |_, stamp| {
-            own.push(element_of(&salt, stamp))
+            own.push(element_of(&id, stamp))
         })?;
         let decode = Decode {
             id: cells.id,
@@ -213,7 +208,7 @@ impl<T: LocalTxn> Step<'_, T> {
         fetch.overtaken |= answer.rows.len() < asked.len();
         for row in answer.rows {
             let row = local_row(row);
-            if asked.contains(&element_of(&fetch.id.salt, row.stamp)) {
+            if asked.contains(&element_of(&fetch.id, row.stamp)) {
                 fetch.rows.push(row);
             } else {
                 self.applied.others.push(super::Event::PeerMisbehaved {
@@ -236,12 +231,12 @@ impl<T: LocalTxn> Step<'_, T> {
         }
         let fetched: BTreeSet<&ItemId> = fetch.rows.iter().map(|row| &row.id).collect();
         let mut gone = Vec::new();
-        let (salt, ours): (Salt, _) = (fetch.id.salt, &fetch.ours);
+        let (id, ours) = (fetch.id, &fetch.ours);
         let generation = self.record.shown.generation;
         if !ours.is_empty() {
-            each_stamp(self.txn, self.list, generation, |id, stamp| {
-                if ours.contains(&element_of(&salt, stamp)) && !fetched.contains(&id) {
-                    gone.push(id);
+            each_stamp(self.txn, self.list, generation, |item, stamp| {
+                if ours.contains(&element_of(&id, stamp)) && !fetched.contains(&item) {
+                    gone.push(item);
                 }
             })?;
         }

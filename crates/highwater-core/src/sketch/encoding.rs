@@ -1,11 +1,12 @@
 //! The server's sketch of a list: made once, asked for by many.
 
-use super::{Encoder, element_of};
-use crate::reads::{ListState, PageLimit, Payloads, Reads};
-use highwater_protocol::message::{Cell, Element, SketchCells, SketchId, SketchRange, SketchRows};
-use highwater_protocol::message::{Content, Row, Salt, SketchItems};
-use highwater_protocol::{Digest, ItemId, ListKey, Point, limits};
-use std::collections::BTreeMap;
+use super::{Cell, Element, Encoder, Salt, element_of};
+use crate::reads::{Change, Item, ListState, PageLimit, Payloads, Reads};
+use highwater_protocol::message::{
+    Content, Row, SketchCells, SketchId, SketchItems, SketchRange, SketchRows,
+};
+use highwater_protocol::{Digest, ItemId, ListKey, Point, Stamp, limits};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 /// Cells that come unasked, with the news that a copy is wrong.
@@ -17,13 +18,38 @@ const CHUNK: PageLimit = PageLimit {
     bytes: usize::MAX,
 };
 
+/// Changes that are read at once, with their payloads.
+const CHANGES: PageLimit = PageLimit {
+    rows: 1_000,
+    bytes: limits::PAGE_BYTES,
+};
+
+/// How often an encoding may be followed by one with the same salt: about ten
+/// minutes, if each is offered for half of one.
+const REFRESHES_MAX: u32 = 20;
+
 /// A list's sketch at one version.
 #[derive(Debug)]
 pub struct Encoding {
     id: SketchId,
-    ids: BTreeMap<Element, ItemId>,
+    /// By rising element.
+    members: Vec<Member>,
     digest: Digest,
-    produced: Mutex<(Encoder, Vec<Cell>)>,
+    refreshes: u32,
+    produced: Mutex<Produced>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    element: Element,
+    stamp: Stamp,
+    id: ItemId,
+}
+
+#[derive(Clone, Debug)]
+struct Produced {
+    encoder: Encoder,
+    cells: Vec<Cell>,
 }
 
 impl Encoding {
@@ -40,8 +66,11 @@ impl Encoding {
         let ListState::Live(head) = reads.state(list).await? else {
             return Ok(None);
         };
-        let mut ids = BTreeMap::new();
-        let mut digest = Digest::ZERO;
+        let id = SketchId {
+            point: head.point(),
+            salt,
+        };
+        let mut members = Vec::with_capacity(usize::try_from(head.count).unwrap_or(0));
         let mut after = None;
         loop {
             let page = reads
@@ -53,25 +82,99 @@ impl Encoding {
                     CHUNK,
                 )
                 .await?;
-            for item in page.rows {
-                digest = digest.plus(item.stamp);
-                ids.insert(element_of(&salt, item.stamp), item.id);
-            }
+            members.extend(page.rows.into_iter().map(|item| member(&id, item)));
             after = page.next;
             if after.is_none() {
                 break;
             }
         }
-        let encoder = Encoder::new(ids.keys().copied());
-        Ok(Some(Self {
-            id: SketchId {
-                point: head.point(),
-                salt,
-            },
-            ids,
+        members.sort_unstable_by_key(|member| member.element);
+        let encoder = Encoder::new(members.iter().map(|member| member.element));
+        let produced = Produced {
+            encoder,
+            cells: Vec::new(),
+        };
+        Ok(Some(Self::new(id, members, 0, produced)))
+    }
+
+    /// Encodes the list again as the snapshot has it, from this encoding and
+    /// what changed since: without reading the list.
+    ///
+    /// `None`: it has to be encoded anew, as it is of another life, changed too
+    /// much, lost deletions to a purge, or its salt is old.
+    ///
+    /// # Errors
+    /// What the store could not read.
+    pub async fn refreshed<R: Reads>(
+        &self,
+        reads: &R,
+        list: &ListKey,
+    ) -> Result<Option<Self>, R::Error> {
+        let ListState::Live(head) = reads.state(list).await? else {
+            return Ok(None);
+        };
+        let from = self.id.point;
+        if from.lineage != head.lineage
+            || from.version > head.version
+            || from.version < head.floor
+            || self.refreshes == REFRESHES_MAX
+        {
+            return Ok(None);
+        }
+        let id = SketchId {
+            point: head.point(),
+            salt: self.id.salt,
+        };
+        let mut changed = BTreeSet::new();
+        let mut new = Vec::new();
+        let mut after = from.version;
+        loop {
+            let page = reads.changes(list, after, CHANGES).await?;
+            for change in page.rows {
+                after = change.version();
+                match change {
+                    Change::Put(item) => {
+                        changed.insert(item.id.clone());
+                        new.push(member(&id, item));
+                    }
+                    Change::Deleted(tombstone) => {
+                        changed.insert(tombstone.id);
+                    }
+                }
+            }
+            if changed.len() > self.members.len() / 4 {
+                return Ok(None);
+            }
+            if !page.more {
+                break;
+            }
+        }
+        let (gone, mut members): (Vec<&Member>, Vec<&Member>) = self
+            .members
+            .iter()
+            .partition(|member| changed.contains(&member.id));
+        let gone = gone.into_iter().map(|member| member.element).collect();
+        members.extend(&new);
+        members.sort_by_key(|member| member.element);
+        let members = members.into_iter().cloned().collect();
+        let new: Vec<Element> = new.iter().map(|member| member.element).collect();
+        let mut produced = self.produced().clone();
+        produced.encoder.change(&mut produced.cells, &gone, &new);
+        let made = Self::new(id, members, self.refreshes + 1, produced);
+        Ok((made.digest == head.digest).then_some(made))
+    }
+
+    fn new(id: SketchId, members: Vec<Member>, refreshes: u32, produced: Produced) -> Self {
+        let digest = members
+            .iter()
+            .fold(Digest::ZERO, |digest, member| digest.plus(member.stamp));
+        Self {
+            id,
+            members,
             digest,
-            produced: Mutex::new((encoder, Vec::new())),
-        }))
+            refreshes,
+            produced: Mutex::new(produced),
+        }
     }
 
     /// Which sketch this is.
@@ -95,8 +198,8 @@ impl Encoding {
 
     /// How many elements it was made of.
     #[must_use]
-    pub fn elements(&self) -> u64 {
-        self.ids.len() as u64
+    pub const fn elements(&self) -> u64 {
+        self.members.len() as u64
     }
 
     /// The cells that come unasked.
@@ -123,20 +226,32 @@ impl Encoding {
     }
 
     fn cells(&self, from: usize, count: usize) -> SketchCells {
-        let mut produced = self.produced.lock().unwrap_or_else(PoisonError::into_inner);
-        let (encoder, cells) = &mut *produced;
+        let mut produced = self.produced();
         let end = from + count;
-        if cells.len() < end {
+        let have = produced.cells.len();
+        if have < end {
             // Doubling, so that many small ranges cost few passes.
-            let more = end.max(cells.len() * 2) - cells.len();
-            cells.extend(encoder.next_cells(more));
+            let more = end.max(have * 2) - have;
+            let more = produced.encoder.next_cells(more);
+            produced.cells.extend(more);
         }
         SketchCells {
             id: self.id,
             elements: self.elements(),
             from: from as u64,
-            cells: cells.get(from..end).unwrap_or_default().to_vec(),
+            cells: produced.cells.get(from..end).unwrap_or_default().to_vec(),
         }
+    }
+
+    fn produced(&self) -> std::sync::MutexGuard<'_, Produced> {
+        self.produced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn id_of(&self, element: Element) -> Option<&ItemId> {
+        let at = self
+            .members
+            .binary_search_by_key(&element, |member| member.element);
+        at.ok().map(|at| &self.members[at].id)
     }
 
     /// The rows of elements that were asked for, as far as they fit in `bytes`
@@ -155,10 +270,10 @@ impl Encoding {
         let ids: Vec<ItemId> = items
             .elements
             .iter()
-            .filter_map(|element| self.ids.get(element))
+            .filter_map(|element| self.id_of(*element))
             .cloned()
             .collect();
-        let mut found: BTreeMap<ItemId, _> = reads
+        let mut found: BTreeMap<ItemId, Item> = reads
             .items(list, &ids)
             .await?
             .into_iter()
@@ -174,16 +289,11 @@ impl Encoding {
                 break;
             }
             answer.done += 1;
-            let Some(id) = self.ids.get(element) else {
+            let item = self.id_of(*element).and_then(|id| found.remove(id));
+            let Some(item) = item.filter(|item| item.version <= self.id.point.version) else {
                 continue;
             };
-            let Some(item) = found.remove(id) else {
-                continue;
-            };
-            if item.version > self.id.point.version {
-                continue;
-            }
-            let size = id.as_str().len() + item.rank.as_bytes().len() + item.payload.len();
+            let size = item.id.as_str().len() + item.rank.as_bytes().len() + item.payload.len();
             left = left.saturating_sub(size);
             answer.rows.push(Row {
                 id: item.id,
@@ -192,5 +302,13 @@ impl Encoding {
             });
         }
         Ok(answer)
+    }
+}
+
+fn member(sketch: &SketchId, item: Item) -> Member {
+    Member {
+        element: element_of(sketch, item.stamp),
+        stamp: item.stamp,
+        id: item.id,
     }
 }

@@ -116,7 +116,7 @@ impl Sketches for Kept {
         if let Some((_, kept)) = found {
             return Ok(Some(Arc::clone(kept)));
         }
-        let salt = Salt([self.made.fetch_add(1, Ordering::Relaxed); 16]);
+        let salt = Salt(u64::from(self.made.fetch_add(1, Ordering::Relaxed)));
         let made = Encoding::of(reads, list, salt).await?.map(Arc::new);
         if let Some(made) = &made {
             assert_eq!(made.digest(), head.digest, "the head is right");

@@ -6,7 +6,7 @@ use highwater_core::local::Rung;
 use highwater_core::replica::{Event, ReplicaConfig};
 use highwater_core::stamp::{row_check, stamp_of};
 use highwater_protocol::ListKey;
-use highwater_protocol::message::Position;
+use highwater_protocol::message::{ListRequest, Position};
 
 /// A device that holds a list of `count` items of this server.
 fn synced(count: usize) -> (Server, Device, ListKey) {
@@ -151,6 +151,36 @@ fn a_device_that_dies_while_it_reconciles_begins_the_rung_again() {
     device.run(&mut server);
     assert_equal(&device, &server, &members);
     assert_eq!(rungs(&device), [Rung::Sketch]);
+}
+
+#[test]
+fn lists_that_fetch_much_share_a_requests_room_for_elements() {
+    let mut server = Server::new();
+    let lists = ["a", "b", "c", "d"].map(|group| list(&format!("members/{group}")));
+    for members in &lists {
+        server.fill(members, 5_000);
+    }
+    let mut device = Device::with_pages_of(1_000, &lists.each_ref());
+    device.run(&mut server);
+    for members in &lists {
+        damage(&mut device, members, 600);
+    }
+    let mut largest = 0;
+    while let Some((request_id, request)) = device.request() {
+        let elements = |list: &ListRequest| match &list.position {
+            Position::SketchItems(items) => items.elements.len(),
+            _ => 0,
+        };
+        let in_request = request.lists.iter().map(elements).sum::<usize>();
+        largest = largest.max(in_request);
+        let response = server.answer(&request);
+        device.response(request_id, response);
+    }
+    assert_eq!(largest, 1_000);
+    for members in &lists {
+        assert_equal(&device, &server, members);
+    }
+    assert_eq!(rungs(&device), [Rung::Sketch; 4]);
 }
 
 #[test]

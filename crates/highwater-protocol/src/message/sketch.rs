@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// Makes a list's elements unpredictable, so that nobody can choose items that
 /// cancel out. Random for each encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Salt(pub [u8; 16]);
+pub struct Salt(pub u64);
 
 /// A stamp, salted: what a sketch is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,15 +88,9 @@ impl TryFrom<wire::SketchId> for SketchId {
     type Error = Refusal;
 
     fn try_from(id: wire::SketchId) -> Result<Self, Refusal> {
-        let salt = id.salt.as_ref().try_into().map_err(|_| {
-            Refusal::invalid(
-                "salt",
-                format!("a salt has 16 bytes, this one {}", id.salt.len()),
-            )
-        })?;
         Ok(Self {
             point: point(id.lineage, id.version)?,
-            salt: Salt(salt),
+            salt: Salt(id.salt),
         })
     }
 }
@@ -106,7 +100,7 @@ impl From<SketchId> for wire::SketchId {
         Self {
             lineage: id.point.lineage.get(),
             version: id.point.version.get(),
-            salt: Bytes::copy_from_slice(&id.salt.0),
+            salt: id.salt.0,
         }
     }
 }

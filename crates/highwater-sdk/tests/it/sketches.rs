@@ -29,9 +29,7 @@ impl Sketches for TestSketches {
         if let Some(kept) = kept.filter(|kept| kept.point() == head.point()) {
             return Ok(Some(kept));
         }
-        let made = Encoding::of(reads, list, Salt([7; 16]))
-            .await?
-            .map(Arc::new);
+        let made = Encoding::of(reads, list, Salt(7)).await?.map(Arc::new);
         if let Some(made) = &made {
             let mut shelf = self.0.lock().unwrap();
             shelf.keep(list, Arc::clone(made), NOW_MS);
