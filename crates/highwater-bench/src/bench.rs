@@ -3,7 +3,7 @@
 
 use crate::context::Context;
 use crate::report::Row;
-use crate::{device, program, server_sync, server_writes};
+use crate::{device, program, repair, server_sync, server_writes};
 use anyhow::Result;
 
 /// One bench. It may give several lines, whose names begin with its own.
@@ -22,6 +22,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Bench> {
     [
         server_sync::BENCHES,
         device::BENCHES,
+        repair::BENCHES,
         server_writes::BENCHES,
         program::BENCHES,
     ]

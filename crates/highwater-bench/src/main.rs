@@ -12,6 +12,7 @@ mod limits;
 mod load;
 mod measure;
 mod program;
+mod repair;
 mod report;
 mod server_sync;
 mod server_writes;

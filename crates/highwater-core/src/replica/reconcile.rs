@@ -66,7 +66,8 @@ impl Decode {
     /// How many cells to ask for next: as many as the difference seems to need.
     fn next_range(&self) -> usize {
         let have = self.decoder.cells();
-        let wanted = self.decoder.estimate().saturating_mul(3) / 2 + 32;
+        // About 1.35 cells are needed for each; the estimate is a fifth off.
+        let wanted = self.decoder.estimate().saturating_mul(19) / 10 + 32;
         let most = usize::try_from(self.elements.saturating_mul(3)).unwrap_or(usize::MAX);
         wanted
             .saturating_sub(have)
