@@ -1,6 +1,7 @@
 //! The demo: a real history, replayed through the real server, while devices
 //! live through it; at the end every copy is compared, element by element.
 
+mod accident;
 mod device;
 mod judge;
 mod model;
@@ -10,6 +11,7 @@ mod report;
 use crate::backend::Backend;
 use crate::history::{Change, Transaction};
 use crate::progress;
+use accident::Accident;
 use anyhow::{Context as _, Result};
 use device::{Connection, Device, Life};
 use highwater_protocol::kinds::{GROUPS, MEMBERS};
@@ -17,14 +19,14 @@ use highwater_sdk::Compression;
 use highwater_server::auth::{Algorithm, Key, Keys, SERVICE_SCOPE, issue};
 use highwater_server::config::Layers;
 use highwater_server::{Clock, Server};
-use highwater_store_sqlite::{DATABASE_FILE, Options, SqliteStore};
+use highwater_store_sqlite::{DATABASE_FILE, Existing, Options, SqliteStore};
 use model::{Model, YEAR_S};
 use pull::Puller;
 use report::DeviceReport;
 pub(crate) use report::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -32,6 +34,8 @@ use tokio::task::JoinHandle;
 
 /// How long the device that goes away is away each time: six weeks.
 const AWAY_S: i64 = 6 * 7 * 24 * 60 * 60;
+/// How long the unlucky device is away each time: a week.
+const WEEK_S: i64 = 7 * 24 * 60 * 60;
 /// How long the demo's tokens are good for, in seconds.
 const TOKEN_TTL_S: i64 = 24 * 60 * 60;
 
@@ -73,23 +77,18 @@ pub(crate) fn run(
             &cast.newcomer,
             Life::InstalledAt(joined_at(history, &cast.newcomer)),
         ),
+        Device::new("unlucky", &cast.busy, Life::Away(WEEK_S)).with_accidents(accidents(history)),
     ];
-    let server = DemoServer::start(runtime, folder)?;
-    let backend = Backend::new(&server.url, &server.token("service", Some(SERVICE_SCOPE))?);
+    let mut server = DemoServer::start(runtime, folder)?;
+    let mut backend = server.backend()?;
     let mut pulls = Pulls::new(&server, settings, &devices)?;
     let mut model = Model::default();
+    let disaster = Disaster::of(history);
     let bar = progress::up_to(history.len() as u64, "transactions", settings.quiet);
     for (line, transaction) in history.iter().enumerate() {
         let place = || format!("transaction {}", line + 1);
         model.apply(transaction).with_context(place)?;
-        backend.import(transaction).with_context(place)?;
-        if transaction
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::Dismiss { .. }))
-        {
-            backend.settle()?;
-        }
+        import(&backend, transaction).with_context(place)?;
         pulls.touch(transaction);
         for device in &mut devices {
             if device.pulls_at(transaction.at) {
@@ -98,6 +97,22 @@ pub(crate) fn run(
                 )
                 .with_context(place)?;
             }
+        }
+        if line == disaster.backup_after {
+            server.back_up(&disaster.backup(folder))?;
+        }
+        if line == disaster.restore_after {
+            server = server.restore(runtime, folder, &disaster.backup(folder))?;
+            backend = server.backend()?;
+            for device in devices.iter_mut().filter(|device| device.is_installed()) {
+                let connection = server.connection(device.user(), folder, settings)?;
+                let mending = device.mend("server restored", &connection, &model.births);
+                runtime.block_on(mending)?;
+            }
+            for lost in &history[disaster.lost()] {
+                import(&backend, lost)?;
+            }
+            pulls.reconnect(&server, settings)?;
         }
         bar.inc(1);
     }
@@ -109,6 +124,7 @@ pub(crate) fn run(
         )?;
     }
     pulls.check()?;
+    let repairs = devices.iter_mut().flat_map(Device::take_repairs).collect();
     let (reports, differences) =
         runtime.block_on(judge::judge(devices, &model, &server.database))?;
     server.stop(runtime)?;
@@ -122,8 +138,53 @@ pub(crate) fn run(
             "identity"
         },
         devices: reports,
+        repairs,
         differences,
     })
+}
+
+/// When what befalls the unlucky device: evenly over the history.
+fn accidents(history: &[Transaction]) -> Vec<(i64, Accident)> {
+    let parts = Accident::ALL.len() + 1;
+    let at = |part: usize| history.get(history.len() * part / parts);
+    (1..parts)
+        .zip(Accident::ALL)
+        .filter_map(|(part, accident)| Some((at(part)?.at, accident)))
+        .collect()
+}
+
+/// In the middle of the history the server is lost, and restored from a backup
+/// that was made a while before; what came after it is then done again.
+struct Disaster {
+    backup_after: usize,
+    restore_after: usize,
+}
+
+impl Disaster {
+    const fn of(history: &[Transaction]) -> Self {
+        Self {
+            backup_after: history.len() * 9 / 20,
+            restore_after: history.len() / 2,
+        }
+    }
+
+    fn backup(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("backup-{}.db", self.backup_after + 1))
+    }
+
+    /// The transactions that the backup does not have.
+    const fn lost(&self) -> std::ops::RangeInclusive<usize> {
+        self.backup_after + 1..=self.restore_after
+    }
+}
+
+fn import(backend: &Backend, transaction: &Transaction) -> Result<()> {
+    backend.import(transaction)?;
+    let dismisses = |change: &Change| matches!(change, Change::Dismiss { .. });
+    if transaction.changes.iter().any(dismisses) {
+        backend.settle()?;
+    }
+    Ok(())
 }
 
 fn joined_at(history: &[Transaction], user: &str) -> i64 {
@@ -143,17 +204,7 @@ fn sync(
     folder: &Path,
     settings: Settings,
 ) -> Result<()> {
-    let token = server.token(device.user(), None)?;
-    let connection = Connection {
-        server: &server.url,
-        token: &token,
-        folder,
-        compression: if settings.compressed {
-            Compression::Auto
-        } else {
-            Compression::None
-        },
-    };
+    let connection = server.connection(device.user(), folder, settings)?;
     let groups = runtime.block_on(device.sync(&connection, &model.births))?;
     pulls.count(device, &groups)
 }
@@ -162,24 +213,29 @@ fn sync(
 struct DemoServer {
     url: String,
     address: SocketAddr,
-    database: std::path::PathBuf,
+    database: PathBuf,
     key: Key,
+    store: SqliteStore,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
 
 impl DemoServer {
     fn start(runtime: &Runtime, folder: &Path) -> Result<Self> {
+        let key = Key::generate("demo", Algorithm::Hs256)?;
+        Self::start_at(runtime, folder, "127.0.0.1:0", key)
+    }
+
+    fn start_at(runtime: &Runtime, folder: &Path, listen: &str, key: Key) -> Result<Self> {
         let data = folder.join("server");
         std::fs::create_dir_all(&data)?;
         let store = SqliteStore::open(&data, Options::default())?;
         let database = data.join(DATABASE_FILE);
-        let key = Key::generate("demo", Algorithm::Hs256)?;
         let config = Layers::new()
-            .flag("listen", Some("127.0.0.1:0".to_owned()))?
+            .flag("listen", Some(listen.to_owned()))?
             .flag("data", Some(data.display().to_string()))?
             .resolve()?;
-        let server = Server::new(config, store, Keys::new(vec![key.clone()])?);
+        let server = Server::new(config, store.clone(), Keys::new(vec![key.clone()])?);
         let bound = runtime
             .block_on(server.bind())
             .context("the demo's server finds no port")?;
@@ -198,9 +254,52 @@ impl DemoServer {
             address,
             database,
             key,
+            store,
             stop,
             running,
         })
+    }
+
+    fn backend(&self) -> Result<Backend> {
+        let token = self.token("service", Some(SERVICE_SCOPE))?;
+        Ok(Backend::new(&self.url, &token))
+    }
+
+    fn connection<'a>(
+        &'a self,
+        user: &str,
+        folder: &'a Path,
+        settings: Settings,
+    ) -> Result<Connection<'a>> {
+        Ok(Connection {
+            server: &self.url,
+            token: self.token(user, None)?,
+            folder,
+            compression: if settings.compressed {
+                Compression::Auto
+            } else {
+                Compression::None
+            },
+        })
+    }
+
+    fn back_up(&self, to: &Path) -> Result<()> {
+        self.store
+            .backup(to, |_| ())
+            .context("the demo's server cannot be backed up")
+    }
+
+    /// The server after its database was lost and a backup took its place: at
+    /// the same address.
+    fn restore(self, runtime: &Runtime, folder: &Path, backup: &Path) -> Result<Self> {
+        let (address, key, store) = (self.address, self.key.clone(), self.store.clone());
+        let data = folder.join("server");
+        self.stop(runtime)?;
+        runtime.block_on(store.close());
+        drop(store);
+        highwater_store_sqlite::restore(backup, &data, Existing::MoveAside, |_| ())
+            .context("the demo's backup cannot be restored")?;
+        Self::start_at(runtime, folder, &address.to_string(), key)
     }
 
     fn token(&self, subject: &str, scope: Option<&str>) -> Result<String> {
@@ -252,6 +351,17 @@ impl Pulls {
             seen: BTreeMap::new(),
             unchanged_bytes: 0,
         })
+    }
+
+    /// Goes on with a server that was restored: nothing is known of its lists.
+    fn reconnect(&mut self, server: &DemoServer, settings: Settings) -> Result<()> {
+        let codings = settings.compressed.then_some(pull::CODINGS);
+        for (user, puller) in &mut self.pullers {
+            let token = server.token(user, None)?;
+            *puller = Puller::connect(server.address, &token, codings)?;
+        }
+        self.known.clear();
+        Ok(())
     }
 
     /// Notes which lists a transaction may have changed: more than it did does

@@ -1,14 +1,17 @@
 //! A device of the demo: the real SDK, over a real socket, with its own
 //! database on disk.
 
-use super::report::DeviceReport;
+use super::accident::Accident;
+use super::report::{DeviceReport, RepairReport};
 use anyhow::{Context as _, Result, ensure};
+use futures::{FutureExt as _, StreamExt as _};
 use highwater_protocol::kinds::{GROUPS, MEMBERS};
 use highwater_sdk::{
-    Client, Compression, Groups, Key, List, Members, PAGE_ROWS_MAX, Raw, SyncReport,
+    Client, Compression, Event, Events, Groups, Key, List, Members, PAGE_ROWS_MAX, Raw, SyncReport,
+    Traffic,
 };
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// When a device is online.
@@ -31,6 +34,14 @@ pub(crate) struct Device {
     /// The members of each group, and which birth of the group they are of.
     members: BTreeMap<String, (List<Members>, u64)>,
     away_until: i64,
+    /// What is still to befall it, and when.
+    accidents: VecDeque<(i64, Accident)>,
+    /// What happened at the last time that it pulled.
+    accident: Option<Accident>,
+    events: Option<Events>,
+    /// Of clients that it had before.
+    past: Traffic,
+    repairs: Vec<RepairReport>,
     report: DeviceReport,
 }
 
@@ -39,7 +50,7 @@ pub(crate) struct Connection<'a> {
     /// The server's URL.
     pub(crate) server: &'a str,
     /// The user's token.
-    pub(crate) token: &'a str,
+    pub(crate) token: String,
     /// The folder of the device's database.
     pub(crate) folder: &'a Path,
     /// Whether what travels is compressed.
@@ -63,8 +74,26 @@ impl Device {
             groups: None,
             members: BTreeMap::new(),
             away_until: i64::MIN,
+            accidents: VecDeque::new(),
+            accident: None,
+            events: None,
+            past: Traffic::default(),
+            repairs: Vec::new(),
             report,
         }
+    }
+
+    /// A device whose database is damaged at these times.
+    pub(crate) fn with_accidents(self, accidents: Vec<(i64, Accident)>) -> Self {
+        Self {
+            accidents: accidents.into(),
+            ..self
+        }
+    }
+
+    /// Whether it is there yet.
+    pub(crate) const fn is_installed(&self) -> bool {
+        self.client.is_some()
     }
 
     /// How it lives.
@@ -86,6 +115,8 @@ impl Device {
                 let back = at >= self.away_until;
                 if back {
                     self.away_until = at + seconds;
+                    let due = |(when, _): &mut (i64, Accident)| *when <= at;
+                    self.accident = self.accidents.pop_front_if(due).map(|(_, what)| what);
                 }
                 back
             }
@@ -93,16 +124,118 @@ impl Device {
     }
 
     /// Catches up with the server: its groups, and the members of each. `births`
-    /// tells a group that was created again from the one before. Returns the
+    /// tells a group that was created again from the one before. If something
+    /// has befallen it meanwhile, its audit finds that out first. Returns the
     /// groups that it holds now.
     pub(crate) async fn sync(
         &mut self,
         connection: &Connection<'_>,
         births: &BTreeMap<String, u64>,
     ) -> Result<BTreeSet<String>> {
+        let Some(accident) = self.accident.take().filter(|_| self.is_installed()) else {
+            return self.catch_up(connection, births).await;
+        };
+        // What is due anyway is not the accident's price.
+        self.catch_up(connection, births).await?;
+        let database = self.database(connection.folder);
+        if accident.needs_the_file() {
+            self.turn_off();
+        }
+        accident.happen(&database)?;
+        self.mend(accident.name(), connection, births).await
+    }
+
+    /// Has every copy checked, catches up, and notes what that cost.
+    pub(crate) async fn mend(
+        &mut self,
+        what: &'static str,
+        connection: &Connection<'_>,
+        births: &BTreeMap<String, u64>,
+    ) -> Result<BTreeSet<String>> {
+        let scans = self.report.full_scans;
+        let before = self.traffic();
+        if let Some(groups) = &self.groups {
+            groups
+                .verify()
+                .await
+                .context("a device cannot check its groups")?;
+        }
+        for (group, (members, _)) in &self.members {
+            let checked = members.verify().await;
+            checked.with_context(|| format!("a device cannot check its copy of {group}"))?;
+        }
+        let groups = self.catch_up(connection, births).await?;
+        self.report.full_scans = scans;
+        let after = self.traffic();
+        let mut repair = RepairReport {
+            device: self.report.name,
+            what,
+            requests: after.requests - before.requests,
+            bytes_sent: after.bytes_sent - before.bytes_sent,
+            bytes_received: after.bytes_received - before.bytes_received,
+            ..RepairReport::default()
+        };
+        while let Some(Some(event)) = self
+            .events
+            .as_mut()
+            .and_then(|all| all.next().now_or_never())
+        {
+            if let Event::Repaired { rung, .. } = event {
+                *repair.rungs.entry(rung.as_str()).or_default() += 1;
+            }
+        }
+        self.repairs.push(repair);
+        Ok(groups)
+    }
+
+    /// What its repairs cost.
+    pub(crate) fn take_repairs(&mut self) -> Vec<RepairReport> {
+        std::mem::take(&mut self.repairs)
+    }
+
+    fn turn_off(&mut self) {
+        self.past = self.traffic();
+        if let Some(client) = self.client.take() {
+            client.close();
+        }
+        self.groups = None;
+        self.events = None;
+        self.members.clear();
+    }
+
+    fn traffic(&self) -> Traffic {
+        let now = self
+            .client
+            .as_ref()
+            .map(Client::traffic)
+            .unwrap_or_default();
+        Traffic {
+            requests: self.past.requests + now.requests,
+            bytes_sent: self.past.bytes_sent + now.bytes_sent,
+            bytes_received: self.past.bytes_received + now.bytes_received,
+        }
+    }
+
+    fn database(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.db", self.report.name.replace(' ', "-")))
+    }
+
+    async fn catch_up(
+        &mut self,
+        connection: &Connection<'_>,
+        births: &BTreeMap<String, u64>,
+    ) -> Result<BTreeSet<String>> {
         let began = Instant::now();
         if self.client.is_none() {
-            let client = install(connection, &self.report).await?;
+            let database = self.database(connection.folder);
+            let first = self.report.syncs == 0;
+            ensure!(
+                !first || !database.exists(),
+                "{} exists",
+                database.display()
+            );
+            let client = install(connection, database).await?;
+            self.events = Some(client.events());
             self.groups = Some(client.groups()?);
             self.client = Some(client);
         }
@@ -177,13 +310,11 @@ impl Device {
 
     /// The device's line of the report, once its copies were judged.
     pub(crate) fn finish(mut self, lists: usize, items: usize, equal: bool) -> DeviceReport {
-        if let Some(client) = &self.client {
-            let traffic = client.traffic();
-            self.report.requests = traffic.requests;
-            self.report.bytes_sent = traffic.bytes_sent;
-            self.report.bytes_received = traffic.bytes_received;
-            client.close();
-        }
+        let traffic = self.traffic();
+        self.report.requests = traffic.requests;
+        self.report.bytes_sent = traffic.bytes_sent;
+        self.report.bytes_received = traffic.bytes_received;
+        self.turn_off();
         self.report.lists = lists;
         self.report.items = items;
         self.report.equal = equal;
@@ -192,14 +323,10 @@ impl Device {
     }
 }
 
-async fn install(connection: &Connection<'_>, report: &DeviceReport) -> Result<Client> {
-    let database = connection
-        .folder
-        .join(format!("{}.db", report.name.replace(' ', "-")));
-    ensure!(!database.exists(), "{} exists", database.display());
+async fn install(connection: &Connection<'_>, database: PathBuf) -> Result<Client> {
     Client::builder()
         .server(connection.server)
-        .token(connection.token)
+        .token(connection.token.clone())
         .database(database)
         .compression(connection.compression)
         .build()

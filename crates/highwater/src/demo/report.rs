@@ -1,6 +1,7 @@
 //! What the demo found: as JSON for machines, as a table for people.
 
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The whole demo.
@@ -18,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) coding: &'static str,
     /// One by one.
     pub(crate) devices: Vec<DeviceReport>,
+    /// What befell the devices, and what each repair cost.
+    pub(crate) repairs: Vec<RepairReport>,
     /// What differs, if anything does.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) differences: Vec<String>,
@@ -61,6 +64,24 @@ pub(crate) struct DeviceReport {
     pub(crate) seconds: f64,
     /// Whether all its copies are right.
     pub(crate) equal: bool,
+}
+
+/// One repair, of all lists that something befell at once.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct RepairReport {
+    /// Of this device.
+    pub(crate) device: &'static str,
+    /// What happened.
+    pub(crate) what: &'static str,
+    /// Lists that were wrong, by the rung of the repair ladder that made them
+    /// right.
+    pub(crate) rungs: BTreeMap<&'static str, usize>,
+    /// Requests of the sync that repaired them.
+    pub(crate) requests: u64,
+    /// Bytes it wrote to its socket, headers included.
+    pub(crate) bytes_sent: u64,
+    /// Bytes it read from its socket, headers included.
+    pub(crate) bytes_received: u64,
 }
 
 impl DeviceReport {
@@ -118,24 +139,10 @@ impl Report {
                 (if device.equal { "yes" } else { "NO" }).to_owned(),
             ]
         }));
-        let mut out = String::new();
-        let widths: Vec<usize> = (0..rows[0].len())
-            .map(|column| {
-                rows.iter()
-                    .map(|row| row[column].chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        for row in &rows {
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let _ = match column {
-                    0 | 1 => write!(out, "{cell:<width$}  "),
-                    _ => write!(out, "{cell:>width$}  "),
-                };
-            }
-            out.truncate(out.trim_end().len());
+        let mut out = aligned(&rows, 2);
+        if !self.repairs.is_empty() {
             out.push('\n');
+            out.push_str(&aligned(&self.repair_rows(), 3));
         }
         for difference in &self.differences {
             let _ = writeln!(out, "DIFFERS: {difference}");
@@ -161,6 +168,58 @@ impl Report {
         );
         out
     }
+}
+
+impl Report {
+    fn repair_rows(&self) -> Vec<Vec<String>> {
+        let head = [
+            "repair of",
+            "after",
+            "mended by",
+            "requests",
+            "sent",
+            "received",
+        ];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(self.repairs.iter().map(|repair| {
+            let rungs: Vec<String> = repair
+                .rungs
+                .iter()
+                .map(|(rung, lists)| format!("{rung} {lists}"))
+                .collect();
+            vec![
+                repair.device.to_owned(),
+                repair.what.to_owned(),
+                rungs.join(", "),
+                repair.requests.to_string(),
+                bytes(repair.bytes_sent),
+                bytes(repair.bytes_received),
+            ]
+        }));
+        rows
+    }
+}
+
+/// Rows in columns, the first `left` of them to the left.
+fn aligned(rows: &[impl AsRef<[String]>], left: usize) -> String {
+    let columns = rows.first().map_or(0, |row| row.as_ref().len());
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row.as_ref()[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        for (column, (cell, width)) in row.as_ref().iter().zip(&widths).enumerate() {
+            let _ = match column < left {
+                true => write!(out, "{cell:<width$}  "),
+                false => write!(out, "{cell:>width$}  "),
+            };
+        }
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+    }
+    out
 }
 
 /// Bytes with a unit, three digits.
@@ -205,6 +264,7 @@ mod tests {
                 name: "d",
                 ..DeviceReport::default()
             }],
+            repairs: Vec::new(),
             differences: vec!["groups/u1: g1 is missing".to_owned()],
         };
         let table = report.table();

@@ -59,7 +59,7 @@ fn the_demo_ends_equal_and_reports_every_field_as_json() {
     assert_eq!(report["transactions"], history().lines().count());
     assert!(report["seconds"].as_f64().unwrap() > 0.0);
     let devices = report["devices"].as_array().unwrap();
-    assert_eq!(devices.len(), 4);
+    assert_eq!(devices.len(), 5);
     for device in devices {
         for number in [
             "syncs",
