@@ -83,8 +83,9 @@ fn a_damaged_row_is_left_out_and_comes_back_with_the_next_sync() {
     assert_eq!(device.members.count().unwrap(), 2_999);
     assert!(matches!(device.events()[0], Event::Damaged { .. }));
     let report = block_on(device.client.sync()).unwrap();
-    assert_eq!(report.in_sync, 1);
-    assert_eq!(repaired(&device.events()), [Rung::Skeleton]);
+    // One row of 3,000 differs: its sketch peels from the first cells.
+    assert_eq!((report.in_sync, report.requests, report.scanned), (1, 2, 0));
+    assert_eq!(repaired(&device.events()), [Rung::Sketch]);
     block_on(assert_equal(&device.server, &device.members));
 }
 
@@ -129,8 +130,8 @@ fn a_server_that_was_restored_from_a_backup_is_followed() {
     block_on(device.client.sync()).unwrap();
     device.server.store.restore(&backup, [2; 16]);
     let report = block_on(device.client.sync()).unwrap();
-    assert_eq!(report.in_sync, 1);
-    assert_eq!(repaired(&device.events()), [Rung::Skeleton]);
+    assert_eq!((report.in_sync, report.requests, report.scanned), (1, 2, 0));
+    assert_eq!(repaired(&device.events()), [Rung::Sketch]);
     block_on(assert_equal(&device.server, &device.members));
     // Restored as it was: only the position changes.
     device.server.store.reincarnate([3; 16]);
@@ -148,31 +149,61 @@ fn deletions_that_were_purged_are_found_out_by_the_proof() {
     device.server.purge();
     device.server.put(&key, "new", rank(9), member(0));
     let report = block_on(device.client.sync()).unwrap();
-    assert_eq!(report.in_sync, 1);
-    assert_eq!(repaired(&device.events()), [Rung::Skeleton]);
+    // The delta brings the new row, and the sketch says which were deleted:
+    // there is nothing to fetch.
+    assert_eq!((report.in_sync, report.changes, report.scanned), (1, 1, 0));
+    assert_eq!(repaired(&device.events()), [Rung::Sketch]);
     block_on(assert_equal(&device.server, &device.members));
 }
 
 #[test]
-fn the_old_rows_stay_readable_while_a_copy_is_mended() {
-    let device = synced(3_000);
+fn the_old_rows_stay_readable_while_a_sketch_mends_the_copy() {
+    let mut device = synced(3_000);
     device.alter("DELETE FROM row WHERE id = 'item-000100'");
+    device
+        .server
+        .fail([crate::server::Fault::Nothing, crate::server::Fault::Drop]);
+    assert!(block_on(device.members.verify()).is_err());
+    assert_eq!(device.members.count().unwrap(), 2_999);
+    assert_eq!(readable(&device.members), 1_000);
+    let report = block_on(device.client.sync()).unwrap();
+    // What was found out is not asked for again.
+    assert_eq!((report.in_sync, report.requests), (1, 1));
+    assert_eq!(repaired(&device.events()), [Rung::Sketch]);
+    block_on(assert_equal(&device.server, &device.members));
+}
+
+/// So much differs that the sketch costs more than all ids, ranks and stamps.
+#[test]
+fn the_old_rows_stay_readable_while_a_skeleton_mends_the_copy() {
+    let mut device = synced(3_000);
+    let key = list("members/g1");
+    let backup = device.server.store.backup();
+    let others = (0..2_900).map(|at| Op::Put {
+        id: item_id(at),
+        rank: rank(at),
+        payload: member(-1),
+    });
+    device.server.write(&key, others.collect());
+    block_on(device.client.sync()).unwrap();
+    device.server.store.restore(&backup, [2; 16]);
     device.server.fail([
         crate::server::Fault::Nothing,
         crate::server::Fault::Nothing,
         crate::server::Fault::Drop,
     ]);
-    assert!(block_on(device.members.verify()).is_err());
-    assert_eq!(device.members.count().unwrap(), 2_999);
-    assert_eq!(
-        block_on(device.members.page(None, 1_000))
-            .unwrap()
-            .rows
-            .len(),
-        1_000
-    );
+    assert!(block_on(device.client.sync()).is_err());
+    assert_eq!(device.members.count().unwrap(), 3_000);
+    let page = block_on(device.members.page(None, 1_000)).unwrap();
+    assert_eq!(page.rows.len(), 1_000);
+    assert_eq!(page.rows[5].item.as_ref().unwrap().joined_at_ms, -1);
     let report = block_on(device.client.sync()).unwrap();
     // The scan that mends goes on where it stopped.
     assert_eq!((report.in_sync, report.scans), (1, 0));
+    assert_eq!(repaired(&device.events()), [Rung::Skeleton]);
     block_on(assert_equal(&device.server, &device.members));
+}
+
+fn readable(members: &List<Members>) -> usize {
+    block_on(members.page(None, 1_000)).unwrap().rows.len()
 }
