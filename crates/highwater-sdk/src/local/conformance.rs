@@ -53,6 +53,7 @@ enum Op {
     ClearPayload(ItemId),
     Delete(ItemId),
     RowsById(Option<ItemId>, usize),
+    StampsById(Option<ItemId>, usize),
     Replace(Generation),
     Clear,
 }
@@ -65,6 +66,7 @@ enum Said {
     Row(Option<LocalRow>),
     Old(Option<OldRow>),
     Rows(Vec<StoredRow>),
+    Stamps(Vec<(ItemId, Stamp)>),
     Changes(Changes),
 }
 
@@ -136,7 +138,7 @@ fn some_record(dice: &mut Dice) -> ListRecord {
 }
 
 fn some_op(dice: &mut Dice) -> Op {
-    match dice.roll(20) {
+    match dice.roll(22) {
         0 => Op::Record,
         1 => Op::Save(Box::new(some_record(dice))),
         2 => Op::Row(some_id(dice)),
@@ -150,7 +152,11 @@ fn some_op(dice: &mut Dice) -> Op {
             (dice.roll(2) == 0).then(|| some_id(dice)),
             dice.roll(6) as usize,
         ),
-        18 => Op::Replace(Generation(dice.roll(3) + 1)),
+        18 | 19 => Op::StampsById(
+            (dice.roll(2) == 0).then(|| some_id(dice)),
+            dice.roll(6) as usize,
+        ),
+        20 => Op::Replace(Generation(dice.roll(3) + 1)),
         _ => Op::Clear,
     }
 }
@@ -176,6 +182,9 @@ fn run<T: LocalTxn>(
         Op::Delete(id) => Said::Old(txn.delete_row(list, generation, &id)?),
         Op::RowsById(after, limit) => {
             Said::Rows(txn.rows_by_id(list, generation, after.as_ref(), limit)?)
+        }
+        Op::StampsById(after, limit) => {
+            Said::Stamps(txn.stamps_by_id(list, generation, after.as_ref(), limit)?)
         }
         // Nobody replaces a generation by itself.
         Op::Replace(to) if to == generation => Said::Nothing,

@@ -62,6 +62,17 @@ impl Damaged {
             .collect()
     }
 
+    /// How many rows a sketch is made of.
+    fn stamps(&self) -> usize {
+        let stamps = self.db.write(|local| {
+            let mut txn = local.begin()?;
+            let stamps = txn.stamps_by_id(&self.list, Generation(1), None, 10)?;
+            txn.commit()?;
+            Ok(stamps)
+        });
+        stamps.unwrap().len()
+    }
+
     /// What the repair's first rung sees: id, and whether the check holds.
     fn recomputed(&self) -> Vec<(String, bool)> {
         let rows = self
@@ -134,6 +145,7 @@ fn a_row_whose_id_no_item_can_have_is_dropped_by_a_repair() {
         let device = filled();
         device.alter(&format!("UPDATE row SET id = {damage} WHERE id = 'c'"));
         assert_eq!(device.page().len(), 3, "{damage}");
+        assert_eq!(device.stamps(), 3, "{damage}");
         assert_eq!(device.recomputed().len(), 3, "{damage}");
         let other = rusqlite::Connection::open(&device.path).unwrap();
         let left: i64 = other

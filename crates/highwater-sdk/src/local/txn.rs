@@ -1,6 +1,6 @@
 //! The writing side: what the replica asks of a device's database.
 
-use super::value::{rank, stamp, stored, stored_row};
+use super::value::{item_id, rank, stamp, stored, stored_row};
 use super::writer::SqliteLocal;
 use super::{LocalError, record, replace};
 use highwater_core::local::{
@@ -64,6 +64,14 @@ struct Place {
     intact: bool,
     check: i64,
 }
+
+/// Stamps for which memory is reserved before they are read.
+const STAMPS_RESERVED: usize = 10_000;
+
+const STAMPS_FROM_START: &str = "SELECT id, stamp FROM row \
+     WHERE list = ?1 AND generation = ?2 ORDER BY id LIMIT ?4";
+const STAMPS: &str = "SELECT id, stamp FROM row \
+     WHERE list = ?1 AND generation = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
 
 const PLACE: &str = "SELECT rowid, rank, stamp, payload IS NOT NULL, row_check FROM row \
      WHERE list = ?1 AND generation = ?2 AND id = ?3";
@@ -315,6 +323,51 @@ impl LocalTxn for SqliteTxn<'_> {
                 .execute([rowid])?;
         }
         self.rows_by_id(list, generation, after, limit)
+    }
+
+    fn stamps_by_id(
+        &mut self,
+        list: &ListKey,
+        generation: Generation,
+        after: Option<&ItemId>,
+        limit: usize,
+    ) -> Result<Vec<(ItemId, Stamp)>, LocalError> {
+        let Some(number) = self.local.number(list)? else {
+            return Ok(Vec::new());
+        };
+        let mut stamps = Vec::with_capacity(limit.min(STAMPS_RESERVED));
+        {
+            let sql = if after.is_some() {
+                STAMPS
+            } else {
+                STAMPS_FROM_START
+            };
+            let mut statement = self.local.conn.prepare_cached(sql)?;
+            let mut rows = statement.query(params![
+                number,
+                stored(generation.0),
+                after.map_or("", ItemId::as_str),
+                limit_of(limit)
+            ])?;
+            while let Some(columns) = rows.next()? {
+                let Some(id) = item_id(columns.get_ref(0)?) else {
+                    stamps.clear();
+                    break;
+                };
+                let none = Stamp([0; 16]);
+                stamps.push((id, stamp(columns.get_ref(1)?).unwrap_or(none)));
+            }
+        }
+        if !stamps.is_empty() {
+            return Ok(stamps);
+        }
+        // Nothing is there, or a row that is nobody's: reading whole rows drops
+        // it.
+        let rows = self.rows_by_id(list, generation, after, limit)?;
+        let stamps = rows.into_iter();
+        Ok(stamps
+            .map(|stored| (stored.row.id, stored.row.stamp))
+            .collect())
     }
 
     fn replace_generation(
