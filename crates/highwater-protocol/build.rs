@@ -5,7 +5,11 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = "../../proto";
-    let files = ["highwater/v1/sync.proto", "highwater/v1/kinds.proto"];
+    let files = [
+        "highwater/v1/sync.proto",
+        "highwater/v1/receipts.proto",
+        "highwater/v1/kinds.proto",
+    ];
     println!("cargo::rerun-if-changed={root}");
     let descriptors = protox::compile(files, [root])?;
     let encoded = descriptors.encode_to_vec();

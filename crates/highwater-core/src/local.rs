@@ -3,6 +3,8 @@
 
 pub mod memory;
 
+pub use highwater_protocol::message::Rung;
+
 use bytes::Bytes;
 use highwater_protocol::message::{Cursor, GoneReason};
 use highwater_protocol::{Digest, ItemId, Lineage, ListKey, OrderKey, Point, Rank, Stamp};
@@ -71,6 +73,47 @@ pub struct ListRecord {
     pub whole: bool,
     /// How often the list was quarantined since it was last in sync.
     pub quarantines: u32,
+    /// How far the audit of the shown copy has come; `None`: none is under way.
+    pub audit: Option<Audit>,
+    /// When the last audit ended, in milliseconds since 1970.
+    pub audited_at_ms: Option<i64>,
+}
+
+/// How far an audit has come: it reads a copy row by row, beside whatever else
+/// is done to it, and holds their sum against the copy's digest at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Which rows it reads.
+    pub generation: Generation,
+    /// The last row, by id, that it has read.
+    pub after: ItemId,
+    /// The sum of the stamps of the rows up to there, as they are now.
+    pub digest: Digest,
+    /// How many rows there are up to there.
+    pub count: u64,
+}
+
+impl Audit {
+    /// A row that may have been read is another one now.
+    pub(crate) fn follow(
+        &mut self,
+        generation: Generation,
+        id: &ItemId,
+        before: Option<Stamp>,
+        after: Option<Stamp>,
+    ) {
+        if generation != self.generation || *id > self.after {
+            return;
+        }
+        if let Some(stamp) = before {
+            self.digest = self.digest.minus(stamp);
+            self.count = self.count.saturating_sub(1);
+        }
+        if let Some(stamp) = after {
+            self.digest = self.digest.plus(stamp);
+            self.count += 1;
+        }
+    }
 }
 
 /// One copy of a list.
@@ -114,19 +157,6 @@ pub enum Phase {
     Gone(GoneReason),
 }
 
-/// The rungs of the repair ladder, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rung {
-    /// Recompute everything from the stored rows.
-    Local,
-    /// Find out in what the copies differ, and mend that.
-    Sketch,
-    /// Read the whole list's ids, ranks and stamps.
-    Skeleton,
-    /// Read everything.
-    Reload,
-}
-
 /// Why and until when a list is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quarantine {
@@ -135,30 +165,6 @@ pub struct Quarantine {
     pub lineage: Option<Lineage>,
     /// When the ladder may be climbed again, in milliseconds since 1970.
     pub retry_at_ms: i64,
-}
-
-impl Rung {
-    /// The rung above.
-    #[must_use]
-    pub const fn next(self) -> Option<Self> {
-        match self {
-            Self::Local => Some(Self::Sketch),
-            Self::Sketch => Some(Self::Skeleton),
-            Self::Skeleton => Some(Self::Reload),
-            Self::Reload => None,
-        }
-    }
-
-    /// The rung's name in reports and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Sketch => "sketch",
-            Self::Skeleton => "skeleton",
-            Self::Reload => "reload",
-        }
-    }
 }
 
 impl Copy {
@@ -199,6 +205,8 @@ impl ListRecord {
             fence: 0,
             whole: false,
             quarantines: 0,
+            audit: None,
+            audited_at_ms: None,
         }
     }
 

@@ -2,11 +2,15 @@
 //! thread.
 
 mod apply;
+mod audit;
 mod event;
 mod ladder;
 mod reconcile;
+mod trace;
 
-pub use event::{Event, Failure, Receipt};
+pub use audit::Audited;
+pub use event::{Event, Failure};
+pub use highwater_protocol::message::{Cost, Difference, Reason, Receipt, Standing};
 
 use crate::local::{ListRecord, LocalStore, LocalTxn, Phase, Rung};
 use apply::{Answered, Applied, Next};
@@ -18,6 +22,7 @@ use highwater_protocol::message::{
 use highwater_protocol::{Digest, ItemId, ListKey, OrderKey, Point, Refusal};
 use reconcile::Reconciling;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use trace::Trace;
 
 /// Events that wait to be polled; beyond it the oldest reports of changes
 /// become one "many" each, so that a reader who is slow loses detail, not
@@ -108,12 +113,23 @@ struct Held {
     reopened: bool,
     /// Payloads that are missing and wanted.
     details: BTreeSet<ItemId>,
-    /// The sketch rung's work, while that rung is at work.
-    reconciling: Option<Reconciling>,
+    /// What is known of a repair beside what is stored.
+    repair: Repair,
     /// Broken answers in a row.
     failures: u32,
     /// Not asked about before this time.
     not_before_ms: i64,
+}
+
+/// What is known of a repair beside what is stored.
+#[derive(Debug, Default)]
+struct Repair {
+    /// The sketch rung's work, while that rung is at work.
+    reconciling: Option<Reconciling>,
+    /// What becomes the receipt.
+    trace: Option<Trace>,
+    /// Deletions were missing in what was caught up with since the last proof.
+    deletes_lost: bool,
 }
 
 /// A request that waits for its answer.
@@ -127,6 +143,9 @@ struct InFlight {
 struct Asked {
     request: ListRequest,
     basis: Basis,
+    /// Bytes of the list's entry in the request and in its answer, if they were
+    /// measured.
+    bytes: (u64, u64),
 }
 
 /// What an answer must find unchanged in order to land: the fence.
@@ -254,23 +273,7 @@ impl Replica {
     /// # Errors
     /// What the database reports; nothing is changed then.
     pub fn verify<S: LocalStore>(&mut self, list: &ListKey, db: &mut S) -> Result<(), S::Error> {
-        let mut txn = db.begin()?;
-        let Some(mut record) = txn.record(list)? else {
-            return Ok(());
-        };
-        let mut applied = Applied::default();
-        ladder::recompute(&mut txn, list, &mut record, &mut applied)?;
-        if let Phase::Quarantined(_) = record.phase {
-            record.phase = Phase::Syncing;
-        }
-        record.fence += 1;
-        txn.save_record(list, &record)?;
-        txn.commit()?;
-        let wanted = std::mem::take(&mut applied.wanted);
-        self.publish(list, applied);
-        self.want_details(list, wanted);
-        self.sync_list(list);
-        Ok(())
+        self.recheck(list, None, db).map(drop)
     }
 
     /// The next request to send, if one is due at `now_ms`.
@@ -307,7 +310,7 @@ impl Replica {
             let position = position(
                 &self.config,
                 &record,
-                held.reconciling.as_ref(),
+                held.repair.reconciling.as_ref(),
                 details_left,
             );
             if let Position::SketchItems(items) = &position {
@@ -328,6 +331,7 @@ impl Replica {
                     delta_details: (!record.whole).then_some(self.config.delta_details),
                 },
                 basis: Basis::of(&record),
+                bytes: (0, 0),
             });
         }
         drop(txn);
@@ -338,6 +342,9 @@ impl Replica {
             if let Some(held) = self.held.get_mut(&asked.request.list) {
                 held.due = false;
                 held.in_flight = true;
+                if let Some(trace) = &mut held.repair.trace {
+                    trace.at(now_ms);
+                }
             }
         }
         let id = RequestId(self.next_request);
@@ -348,6 +355,17 @@ impl Replica {
         };
         self.in_flight.insert(id, InFlight { lists });
         Ok(Some((id, request)))
+    }
+
+    /// What the driver measured of a request and its answer, for the receipts:
+    /// the bytes of each list's entry in both, in the request's order. To be
+    /// said before the response is handled.
+    pub fn measured(&mut self, id: RequestId, bytes: impl IntoIterator<Item = (u64, u64)>) {
+        if let Some(sent) = self.in_flight.get_mut(&id) {
+            for (asked, bytes) in sent.lists.iter_mut().zip(bytes) {
+                asked.bytes = bytes;
+            }
+        }
     }
 
     /// Applies the response to a request, all its lists in one transaction.
@@ -366,17 +384,29 @@ impl Replica {
         let Some(sent) = self.in_flight.remove(&id) else {
             return Ok(());
         };
-        // Work on a sketch is lost with the transaction that it belongs to, and
-        // begins again.
-        let mut works: Vec<Option<Reconciling>> = sent
+        let mut repairs: Vec<Repair> = sent
             .lists
             .iter()
-            .map(|asked| self.held.get_mut(&asked.request.list)?.reconciling.take())
+            .map(|asked| {
+                let held = self.held.get_mut(&asked.request.list);
+                held.map(|held| std::mem::take(&mut held.repair))
+                    .unwrap_or_default()
+            })
             .collect();
-        let applied = apply_response(&self.config, now_ms, &sent, response, &mut works, db);
+        let applied = apply_response(&self.config, now_ms, &sent, response, &mut repairs, db);
         let applied = match applied {
             Ok(applied) => applied,
             Err(error) => {
+                for (asked, repair) in sent.lists.iter().zip(repairs) {
+                    if let Some(held) = self.held.get_mut(&asked.request.list) {
+                        // Work on a sketch is lost with the transaction that it
+                        // belongs to, and begins again.
+                        held.repair = Repair {
+                            reconciling: None,
+                            ..repair
+                        };
+                    }
+                }
                 self.settle(&sent);
                 self.back_off(now_ms, 0);
                 return Err(error);
@@ -384,9 +414,9 @@ impl Replica {
         };
         self.failures = 0;
         self.not_before_ms = i64::MIN;
-        for ((asked, applied), work) in sent.lists.iter().zip(applied).zip(works) {
+        for ((asked, applied), repair) in sent.lists.iter().zip(applied).zip(repairs) {
             if let Some(held) = self.held.get_mut(&asked.request.list) {
-                held.reconciling = work;
+                held.repair = repair;
             }
             self.after(now_ms, &asked.request, applied);
         }
@@ -571,13 +601,13 @@ fn apply_response<S: LocalStore>(
     now_ms: i64,
     sent: &InFlight,
     response: SyncResponse,
-    works: &mut [Option<Reconciling>],
+    repairs: &mut [Repair],
     db: &mut S,
 ) -> Result<Vec<Applied>, S::Error> {
     let mut answers = response.answers.into_iter().peekable();
     let mut txn = db.begin()?;
     let mut all = Vec::with_capacity(sent.lists.len());
-    for ((at, asked), work) in sent.lists.iter().enumerate().zip(works) {
+    for ((at, asked), repair) in sent.lists.iter().enumerate().zip(repairs) {
         let answer = answers
             .next_if(|answer| answer.list == at)
             .unwrap_or(ListAnswer {
@@ -585,7 +615,9 @@ fn apply_response<S: LocalStore>(
                 answer: Answer::Aligned,
                 details: Vec::new(),
             });
-        all.push(apply::apply(config, now_ms, &mut txn, asked, answer, work)?);
+        all.push(apply::apply(
+            config, now_ms, &mut txn, asked, answer, repair,
+        )?);
     }
     txn.commit()?;
     Ok(all)

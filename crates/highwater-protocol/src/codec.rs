@@ -13,6 +13,14 @@ pub const ZSTD_DICTIONARY_CODING: &str = "hw1";
 /// another dictionary is another coding.
 pub const ZSTD_DICTIONARY: &[u8] = include_bytes!("../../../proto/highwater/v1/dictionary.zstd");
 
+/// Bytes that a message takes as a field of another one, in protobuf: a tag, its
+/// length and its content.
+#[must_use]
+pub fn entry_bytes<M: prost::Message>(entry: &M) -> u64 {
+    let content = entry.encoded_len();
+    (1 + prost::length_delimiter_len(content) + content) as u64
+}
+
 /// How messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Format {

@@ -29,6 +29,11 @@ pub const DETAILS_PER_REQUEST: usize = 1_000;
 pub const SKETCH_CELLS: usize = 16_384;
 /// Bytes of rows after which further lists of a response are deferred.
 pub const RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+/// Receipts of repairs that one request may hold. Not announced: only devices
+/// that are asked send any.
+pub const RECEIPTS_PER_REQUEST: usize = 100;
+/// Ids that one receipt may name.
+pub const RECEIPT_IDS: usize = 100;
 
 /// The limits as the handshake announces them.
 #[must_use]

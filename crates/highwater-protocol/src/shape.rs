@@ -32,6 +32,41 @@ pub fn check_sync_request(format: Format, body: &[u8]) -> Result<(), Refusal> {
     }
 }
 
+/// The numbers of `Receipts.receipts`, `Receipt.ids` on the wire.
+const RECEIPTS: u64 = 1;
+const IDS: u64 = 9;
+
+/// Refuses a report of repairs that has more entries than the limits allow,
+/// without decoding it. What is malformed passes.
+///
+/// # Errors
+/// `too_many`, with field and limit.
+pub fn check_receipts(format: Format, body: &[u8]) -> Result<(), Refusal> {
+    let (receipts_max, ids_max) = (limits::RECEIPTS_PER_REQUEST, limits::RECEIPT_IDS);
+    let (receipts, ids) = match format {
+        Format::Protobuf => {
+            let of = |body, wanted| Fields(body).filter(move |(number, _)| *number == wanted);
+            let receipts = of(body, RECEIPTS).count();
+            let ids = of(body, RECEIPTS).map(|(_, receipt)| of(receipt, IDS).count());
+            (receipts, ids.max().unwrap_or_default())
+        }
+        Format::Json => {
+            let is_mark = |byte: &&u8| matches!(byte, b'{' | b'[' | b',');
+            let marks = body.iter().filter(is_mark).count();
+            // Each receipt has less than 64 marks beside those of its ids.
+            let allowed = receipts_max * (ids_max + 64);
+            (if marks > allowed { marks } else { 0 }, 0)
+        }
+    };
+    if receipts > receipts_max {
+        return Err(Refusal::too_many("receipts", receipts, receipts_max));
+    }
+    if ids > ids_max {
+        return Err(Refusal::too_many("receipts.ids", ids, ids_max));
+    }
+    Ok(())
+}
+
 fn check_protobuf(body: &[u8]) -> Result<(), Refusal> {
     let (mut lists, mut details) = (0, 0);
     for (number, list) in Fields(body) {

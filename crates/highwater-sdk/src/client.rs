@@ -113,6 +113,16 @@ impl Client {
         self.shared().ask(Goal::Sync(None)).await
     }
 
+    /// Recomputes every list that is held from its rows on the device, has the
+    /// server compare, and mends what differs. Quarantined lists get another
+    /// chance.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync). What could be mended without the server is.
+    pub async fn verify(&self) -> Result<SyncReport, Error> {
+        self.shared().ask(Goal::Verify(None)).await
+    }
+
     /// Keeps the lists up to date in the background from now on: at once, after
     /// each failure with growing delays, and after long silence.
     pub fn start(&self) {
@@ -388,6 +398,7 @@ mod tests {
         fn shares<T: Send + Sync>() {}
         fn futures(client: &Client, list: &List<Groups>) {
             is_send(&client.sync());
+            is_send(&client.verify());
             is_send(&list.page(None, 1));
             is_send(&list.get("x"));
             is_send(&list.header());

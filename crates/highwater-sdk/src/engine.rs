@@ -247,13 +247,21 @@ impl Engine {
         let delayed = self.replica.poll_timeout().is_some_and(|at| at > now_ms);
         match &ask.goal {
             Goal::Sync(None) => self.replica.sync(),
-            Goal::Sync(Some(_)) | Goal::Verify(_) if delayed => self.replica.sync(),
+            Goal::Sync(Some(_)) if delayed => self.replica.sync(),
             Goal::Sync(Some(list)) => self.replica.sync_list(list),
             Goal::Verify(list) => {
-                let list = list.clone();
-                if let Err(error) = self.recompute(&list) {
-                    ask.refuse(error.clone());
-                    return Err(error);
+                let lists: Vec<ListKey> = match list {
+                    Some(list) => vec![list.clone()],
+                    None => self.replica.lists().cloned().collect(),
+                };
+                for list in lists {
+                    if let Err(error) = self.recompute(&list) {
+                        ask.refuse(error.clone());
+                        return Err(error);
+                    }
+                }
+                if delayed {
+                    self.replica.sync();
                 }
             }
             Goal::Details(list, ids) => self.replica.want_details(list, ids.iter().cloned()),
@@ -310,6 +318,7 @@ impl Engine {
             id,
             request,
             outcome,
+            bytes,
         } = exchange;
         let response = match outcome {
             Ok(response) => response,
@@ -337,6 +346,7 @@ impl Engine {
             self.refused.remove(&list.list);
         }
         self.work.count(&request, &response, &mut self.waiters);
+        self.replica.measured(id, bytes);
         self.apply(now_ms, id, &request, response)
     }
 

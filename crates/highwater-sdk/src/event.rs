@@ -4,8 +4,7 @@ use crate::error::Error;
 use crate::hub::Queue;
 use crate::shared::Shared;
 use futures::Stream;
-use highwater_core::local::Rung;
-use highwater_protocol::message::GoneReason;
+use highwater_protocol::message::{GoneReason, Receipt};
 use highwater_protocol::{ListKey, Refusal};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,16 +14,12 @@ use std::task::{Context, Poll};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A copy was found to be wrong and is right again.
-    Repaired {
-        /// Which list.
-        list: ListKey,
-        /// The rung of the repair ladder that made it right.
-        rung: Rung,
-        /// Rows that differed from those shown before; `None`: more than
-        /// 10,000.
-        rows: Option<usize>,
-    },
+    /// A copy was found to be wrong and is right again: why, what differed, by
+    /// what means, and what it cost.
+    Repaired(Box<Receipt>),
+    /// A copy was found to be wrong, and no rung of the ladder could mend it:
+    /// what was tried. [`Quarantined`](Self::Quarantined) follows.
+    Unrepaired(Box<Receipt>),
     /// A copy was found to be wrong, and nothing could mend it. Its rows stay
     /// readable.
     Quarantined {

@@ -81,7 +81,7 @@ pub use driver::Traffic;
 pub use error::Error;
 pub use event::{Event, Events};
 pub use highwater_core::local::Rung;
-pub use highwater_core::replica::ReplicaConfig;
+pub use highwater_core::replica::{Cost, Difference, Reason, Receipt, ReplicaConfig, Standing};
 pub use highwater_protocol::message::GoneReason;
 pub use highwater_protocol::{Code, ItemId, ListKey, Rank, Refusal, Version};
 pub use list::{List, PAGE_ROWS_MAX};

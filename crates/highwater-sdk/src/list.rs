@@ -97,7 +97,8 @@ impl<V> List<V> {
     /// # Errors
     /// As [`Client::sync`]. What could be mended without the server is.
     pub async fn verify(&self) -> Result<Status, Error> {
-        self.shared().ask(Goal::Verify(self.key.clone())).await?;
+        let goal = Goal::Verify(Some(self.key.clone()));
+        self.shared().ask(goal).await?;
         self.status()
     }
 

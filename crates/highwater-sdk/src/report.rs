@@ -1,6 +1,10 @@
 //! What a sync did.
 
+use highwater_core::replica::Receipt;
 use highwater_protocol::{ListKey, Refusal};
+
+/// Receipts that one report holds at most.
+pub(crate) const RECEIPTS_MAX: usize = 100;
 
 /// What a sync did, and how the lists stand after it.
 ///
@@ -24,6 +28,10 @@ pub struct SyncReport {
     /// The most versions that one list was behind and caught up with by its
     /// changes.
     pub largest_gap: u64,
+    /// Lists that were found wrong and mended, or given up.
+    pub repairs: u64,
+    /// What those repairs did, the last 100 of them.
+    pub receipts: Vec<Receipt>,
     /// Lists that differ from the server's and could not be mended.
     pub quarantined: Vec<ListKey>,
     /// Lists of which the server has nothing for this user.

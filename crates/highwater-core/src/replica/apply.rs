@@ -2,15 +2,15 @@
 //! database.
 
 use super::ladder;
-use super::reconcile::Reconciling;
-use super::{Asked, Basis, Event, Receipt, ReplicaConfig, gone, misfit};
+use super::trace::{self, Trace};
+use super::{Asked, Basis, Cost, Event, Reason, Repair, ReplicaConfig, gone, misfit};
 use crate::local::{
     Changes, Likely, ListRecord, LocalRow, LocalTxn, OldRow, Phase, RowChange, Rung, ScanProgress,
 };
 use crate::stamp::stamp_of;
 use highwater_protocol::message::{
-    Answer, Content, Delta, DeltaEnd, GoneReason, Head, ListAnswer, ListRequest, Position, Row,
-    ScanPage,
+    Answer, Content, Delta, DeltaEnd, DivergedReason, GoneReason, Head, ListAnswer, ListRequest,
+    Position, Row, ScanPage,
 };
 use highwater_protocol::{Digest, ItemId, ListKey, Refusal};
 use std::collections::BTreeSet;
@@ -111,7 +111,7 @@ pub(super) fn apply<T: LocalTxn>(
     txn: &mut T,
     asked: &Asked,
     answer: ListAnswer,
-    work: &mut Option<Reconciling>,
+    repair: &mut Repair,
 ) -> Result<Applied, T::Error> {
     let list = &asked.request.list;
     let stored = txn.record(list)?;
@@ -119,6 +119,17 @@ pub(super) fn apply<T: LocalTxn>(
     let mut record = stored.unwrap_or_default();
     if gone(record.phase).is_some() {
         record.phase = Phase::Syncing;
+    }
+    let (up, down) = asked.bytes;
+    let spent = trace::spent(&answer, up, down);
+    if let Phase::Repairing(_) = record.phase
+        && repair.trace.is_none()
+    {
+        let before = trace::standing(&record, None);
+        repair.trace = Some(Trace::new(Reason::Resumed, Some(now_ms), before));
+    }
+    if let Some(trace) = &mut repair.trace {
+        trace.add_cost(spent);
     }
     if Basis::of(&record) != asked.basis {
         return Ok(Applied {
@@ -132,7 +143,9 @@ pub(super) fn apply<T: LocalTxn>(
         txn,
         list,
         record,
-        work,
+        repair,
+        spent,
+        shows_fault: matches!(answer.answer, Answer::Diverged(_)),
         applied: Applied::default(),
     };
     match step.answer(&asked.request, answer)? {
@@ -166,7 +179,11 @@ pub(super) struct Step<'a, T> {
     pub(super) txn: &'a mut T,
     pub(super) list: &'a ListKey,
     pub(super) record: ListRecord,
-    pub(super) work: &'a mut Option<Reconciling>,
+    pub(super) repair: &'a mut Repair,
+    /// What the answer cost.
+    pub(super) spent: Cost,
+    /// The answer is not about changes, but about a fault alone.
+    pub(super) shows_fault: bool,
     pub(super) applied: Applied,
 }
 
@@ -185,7 +202,15 @@ impl<T: LocalTxn> Step<'_, T> {
                 self.proved()?;
             }
             Answer::Delta(delta) => self.delta(delta)?,
-            Answer::Diverged(diverged) => self.failed(Some(diverged.head), diverged.sketch)?,
+            Answer::Diverged(diverged) => {
+                let reason = match diverged.reason {
+                    DivergedReason::Lineage => Reason::Lineage,
+                    DivergedReason::Ahead => Reason::Ahead,
+                    DivergedReason::Digest => Reason::Digest,
+                    DivergedReason::Unknown => Reason::Unknown,
+                };
+                self.failed(reason, Some(diverged.head), diverged.sketch)?;
+            }
             Answer::Sketch(cells) => self.cells(cells)?,
             Answer::SketchRows(rows) => self.sketch_rows(rows)?,
             Answer::Scan(page) => self.scan(page)?,
@@ -209,17 +234,11 @@ impl<T: LocalTxn> Step<'_, T> {
 
     /// The copy is what the server has.
     pub(super) fn proved(&mut self) -> Result<(), T::Error> {
-        let rung = match self.record.phase {
-            Phase::Repairing(rung) => Some(rung),
-            _ => None,
-        };
-        let mut changes = self
-            .work
-            .take()
-            .map_or(Changes::Rows(Vec::new()), Reconciling::changes);
+        self.repair.reconciling = None;
         if let Some(build) = self.record.build.take() {
             let from = self.record.shown.generation;
-            changes = self
+            self.note_differences(from, build.generation)?;
+            let changes = self
                 .txn
                 .replace_generation(self.list, from, build.generation)?;
             self.record.shown = build;
@@ -227,14 +246,7 @@ impl<T: LocalTxn> Step<'_, T> {
             self.applied.add_changes(changes.clone());
             self.complete(&changes);
         }
-        if let Some(rung) = rung {
-            let list = self.list.clone();
-            self.applied.others.push(Event::Repaired(Receipt {
-                list,
-                rung,
-                changes,
-            }));
-        }
+        self.end_trace(true);
         self.record.phase = Phase::InSync;
         self.record.quarantines = 0;
         Ok(())
@@ -256,6 +268,7 @@ impl<T: LocalTxn> Step<'_, T> {
     }
 
     fn delta(&mut self, delta: Delta) -> Result<(), T::Error> {
+        self.repair.deletes_lost |= delta.deletes_incomplete;
         for row in delta.rows {
             self.put(row, Likely::Known)?;
         }
@@ -274,12 +287,17 @@ impl<T: LocalTxn> Step<'_, T> {
                 self.applied.next = Next::Ask;
                 Ok(())
             }
-            DeltaEnd::Proof(digest, count) => self.prove(digest, count),
+            DeltaEnd::Proof(digest, count) => self.prove(Reason::Digest, digest, count),
         }
     }
 
     /// Compares the copy with what the server says that it must sum to.
-    pub(super) fn prove(&mut self, digest: Digest, count: u64) -> Result<(), T::Error> {
+    pub(super) fn prove(
+        &mut self,
+        reason: Reason,
+        digest: Digest,
+        count: u64,
+    ) -> Result<(), T::Error> {
         let working = self.record.working();
         if (working.digest, working.count) == (digest, count) {
             return self.proved();
@@ -289,7 +307,7 @@ impl<T: LocalTxn> Step<'_, T> {
             digest,
             count,
         });
-        self.failed(head, None)
+        self.failed(reason, head, None)
     }
 
     fn scan(&mut self, page: ScanPage) -> Result<(), T::Error> {
@@ -311,7 +329,7 @@ impl<T: LocalTxn> Step<'_, T> {
         }
         working.scan = None;
         match page.proof {
-            Some(digest) => self.prove(digest, page.total),
+            Some(digest) => self.prove(Reason::Digest, digest, page.total),
             None => {
                 self.applied.next = Next::Ask;
                 Ok(())
@@ -340,7 +358,10 @@ impl<T: LocalTxn> Step<'_, T> {
             fence: self.record.fence + 1,
             whole: false,
             quarantines: 0,
+            audit: None,
+            audited_at_ms: None,
         };
+        *self.repair = Repair::default();
         self.applied.others.push(Event::Gone {
             list: self.list.clone(),
             reason,
@@ -349,10 +370,11 @@ impl<T: LocalTxn> Step<'_, T> {
     }
 
     fn put(&mut self, row: Row, likely: Likely) -> Result<(), T::Error> {
-        self.put_row(local_row(row), likely)
+        self.put_row(local_row(row), likely).map(drop)
     }
 
-    pub(super) fn put_row(&mut self, row: LocalRow, likely: Likely) -> Result<(), T::Error> {
+    /// Whether it was there before.
+    pub(super) fn put_row(&mut self, row: LocalRow, likely: Likely) -> Result<bool, T::Error> {
         let generation = self.record.working().generation;
         let before = self.txn.put_row(self.list, generation, &row, likely)?;
         let is_shown = self.record.build.is_none();
@@ -362,6 +384,11 @@ impl<T: LocalTxn> Step<'_, T> {
             None => working.count += 1,
         }
         working.digest = working.digest.plus(row.stamp);
+        let was = before.is_some();
+        if let Some(audit) = &mut self.record.audit {
+            let old = before.as_ref().map(|old| old.stamp);
+            audit.follow(generation, &row.id, old, Some(row.stamp));
+        }
         if is_shown && is_difference(before.as_ref(), &row) {
             self.applied.changes.push(RowChange {
                 id: row.id,
@@ -369,7 +396,7 @@ impl<T: LocalTxn> Step<'_, T> {
                 after: Some(row.rank),
             });
         }
-        Ok(())
+        Ok(was)
     }
 
     pub(super) fn delete(&mut self, id: &ItemId) -> Result<(), T::Error> {
@@ -381,6 +408,9 @@ impl<T: LocalTxn> Step<'_, T> {
         let working = self.record.working_mut();
         working.digest = working.digest.minus(old.stamp);
         working.count = working.count.saturating_sub(1);
+        if let Some(audit) = &mut self.record.audit {
+            audit.follow(generation, id, Some(old.stamp), None);
+        }
         if is_shown {
             let (id, before) = (id.clone(), Some(old.rank));
             self.applied.changes.push(RowChange {
@@ -419,7 +449,8 @@ impl<T: LocalTxn> Step<'_, T> {
             false => Answered::Part(self.settled(asked, &came)?),
         };
         if damaged {
-            ladder::recompute(self.txn, self.list, &mut self.record, &mut self.applied)?;
+            self.begin_trace(Reason::Details, None);
+            self.recompute()?;
             self.record.phase = Phase::Syncing;
             self.record.fence += 1;
             self.applied.next = Next::Ask;

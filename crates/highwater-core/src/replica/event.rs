@@ -1,7 +1,7 @@
 //! What a replica reports.
 
-use crate::local::{Changes, Phase, Rung};
-use highwater_protocol::message::GoneReason;
+use crate::local::{Changes, Phase};
+use highwater_protocol::message::{GoneReason, Receipt};
 use highwater_protocol::{ListKey, Refusal};
 
 /// Something that happened.
@@ -30,7 +30,10 @@ pub enum Event {
         phase: Phase,
     },
     /// A copy was found to be wrong and is right again.
-    Repaired(Receipt),
+    Repaired(Box<Receipt>),
+    /// A copy was found to be wrong, and no rung could mend it: what was tried.
+    /// [`Quarantined`](Self::Quarantined) follows.
+    Unrepaired(Box<Receipt>),
     /// A copy was found to be wrong, and no rung could mend it.
     Quarantined {
         /// Which list.
@@ -71,15 +74,4 @@ pub enum Failure {
     Unreachable(String),
     /// The server refused the whole request.
     Refused(Refusal),
-}
-
-/// What a repair did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// Which list.
-    pub list: ListKey,
-    /// The rung that made the copy right.
-    pub rung: Rung,
-    /// What differed from the rows that the app saw before.
-    pub changes: Changes,
 }

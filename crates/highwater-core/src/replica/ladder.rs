@@ -4,9 +4,12 @@
 //! The rows that the app sees stay until the repaired copy replaces them in one
 //! transaction.
 
+use super::Reason;
 use super::apply::{Applied, Next, Step};
 use super::event::Event;
-use crate::local::{Copy, Generation, ListRecord, LocalTxn, Phase, Quarantine, RowChange, Rung};
+use crate::local::{
+    Copy, Generation, ListRecord, LocalRow, LocalTxn, Phase, Quarantine, RowChange, Rung, StoredRow,
+};
 use crate::stamp::{row_check, stamp_of};
 use highwater_protocol::message::{Head, SketchCells};
 use highwater_protocol::{Digest, ItemId, Lineage, ListKey};
@@ -22,10 +25,15 @@ impl<T: LocalTxn> Step<'_, T> {
     /// The copy is not what the server has at `head`.
     pub(super) fn failed(
         &mut self,
+        reason: Reason,
         head: Option<Head>,
         sketch: Option<SketchCells>,
     ) -> Result<(), T::Error> {
         let lineage = head.map(|head| head.point.lineage);
+        match self.record.phase {
+            Phase::Quarantined(quarantine) if !self.may_retry(&quarantine, lineage) => {}
+            _ => self.begin_trace(reason, head),
+        }
         match self.record.phase {
             Phase::Quarantined(quarantine) if !self.may_retry(&quarantine, lineage) => Ok(()),
             Phase::Repairing(Rung::Sketch) => self.sketch_failed(head, sketch),
@@ -58,7 +66,7 @@ impl<T: LocalTxn> Step<'_, T> {
 
     /// The first rung: what do the rows themselves say?
     fn local(&mut self, head: Option<Head>, sketch: Option<SketchCells>) -> Result<(), T::Error> {
-        recompute(self.txn, self.list, &mut self.record, &mut self.applied)?;
+        self.recompute()?;
         let shown = &mut self.record.shown;
         match head {
             Some(head) if (shown.digest, shown.count) == (head.digest, head.count) => {
@@ -70,9 +78,32 @@ impl<T: LocalTxn> Step<'_, T> {
         }
     }
 
+    /// Recomputes the shown copy from its rows. What is wrong with them is the
+    /// device's own fault, whatever the server said.
+    pub(super) fn recompute(&mut self) -> Result<(), T::Error> {
+        let Self {
+            txn,
+            list,
+            record,
+            applied,
+            repair,
+            ..
+        } = self;
+        let mut trace = repair.trace.as_mut();
+        let note = |id: &ItemId, is| {
+            if let Some(trace) = &mut trace {
+                trace.note(id, true, is);
+            }
+        };
+        if recompute(*txn, list, record, applied, note)? {
+            self.blame_damage();
+        }
+        Ok(())
+    }
+
     /// A rung that reads the list anew, beside the rows that are shown.
     pub(super) fn build(&mut self, rung: Rung) -> Result<(), T::Error> {
-        *self.work = None;
+        self.repair.reconciling = None;
         let mut restarts = 0;
         let mut last = self.record.shown.generation;
         if let Some(old) = self.record.build.take() {
@@ -107,6 +138,7 @@ impl<T: LocalTxn> Step<'_, T> {
             .saturating_mul(doubled)
             .min(self.config.quarantine_ms_max);
         let retry_at_ms = self.now_ms.saturating_add(delay_ms);
+        self.end_trace(false);
         self.record.quarantines = attempts;
         self.record.fence += 1;
         self.record.phase = Phase::Quarantined(Quarantine {
@@ -126,18 +158,35 @@ pub(super) const fn after(generation: Generation) -> Generation {
     Generation(generation.0 + 1)
 }
 
+/// Whether a row is what was stored.
+pub(super) fn is_sound(stored: &StoredRow) -> bool {
+    let row = &stored.row;
+    let is_row = stored.check == row_check(&row.id, &row.rank, row.stamp);
+    is_row && !lacks_its_payload(row)
+}
+
+/// Whether a row has a payload that is not the one that its stamp is of.
+fn lacks_its_payload(row: &LocalRow) -> bool {
+    let payload = row.payload.as_ref();
+    payload.is_some_and(|payload| stamp_of(&row.id, &row.rank, payload) != row.stamp)
+}
+
 /// Recomputes the shown copy from its stored rows. A row that fails its check
 /// is dropped whole; a payload that does not match its row's stamp is dropped
 /// and becomes a missing detail; digest and count become those of the rows.
+/// `note` is told of each such row, and whether it is still there. Whether
+/// anything was wrong.
 pub(super) fn recompute<T: LocalTxn>(
     txn: &mut T,
     list: &ListKey,
     record: &mut ListRecord,
     applied: &mut Applied,
-) -> Result<(), T::Error> {
+    mut note: impl FnMut(&ItemId, bool),
+) -> Result<bool, T::Error> {
     let generation = record.shown.generation;
     let mut digest = Digest::ZERO;
     let mut count = 0;
+    let mut wrong = false;
     let mut after: Option<ItemId> = None;
     loop {
         let rows = txn.rows_by_id(list, generation, after.as_ref(), CHUNK)?;
@@ -147,6 +196,8 @@ pub(super) fn recompute<T: LocalTxn>(
             let row = stored.row;
             if stored.check != row_check(&row.id, &row.rank, row.stamp) {
                 txn.delete_row(list, generation, &row.id)?;
+                wrong = true;
+                note(&row.id, false);
                 applied.changes.push(RowChange {
                     id: row.id,
                     before: Some(row.rank),
@@ -156,11 +207,10 @@ pub(super) fn recompute<T: LocalTxn>(
             }
             digest = digest.plus(row.stamp);
             count += 1;
-            if row
-                .payload
-                .is_some_and(|payload| stamp_of(&row.id, &row.rank, &payload) != row.stamp)
-            {
+            if lacks_its_payload(&row) {
                 txn.clear_payload(list, generation, &row.id)?;
+                wrong = true;
+                note(&row.id, true);
                 if record.whole {
                     applied.wanted.push(row.id.clone());
                 }
@@ -173,7 +223,9 @@ pub(super) fn recompute<T: LocalTxn>(
             }
         }
     }
-    record.shown.digest = digest;
-    record.shown.count = count;
-    Ok(())
+    let shown = &mut record.shown;
+    wrong |= (digest, count) != (shown.digest, shown.count);
+    (shown.digest, shown.count) = (digest, count);
+    record.audit = None;
+    Ok(wrong)
 }

@@ -4,9 +4,10 @@
 //! What is found out lives in memory: a device that dies meanwhile begins the
 //! rung again. The rows change in one transaction at the end.
 
+use super::Reason;
 use super::apply::{Next, Step, local_row};
 use super::misfit;
-use crate::local::{Changes, Generation, Likely, LocalRow, LocalTxn, Phase, RowChange, Rung};
+use crate::local::{Generation, Likely, LocalRow, LocalTxn, Phase, Rung};
 use crate::sketch::{Decoder, Decoding, Element, element_of};
 use highwater_protocol::message::{
     Head, Position, SketchCells, SketchId, SketchItems, SketchRange, SketchRows,
@@ -38,7 +39,7 @@ enum Stage {
     /// The difference is known; rows are being fetched.
     Fetching(Box<Fetch>),
     /// The copy is mended, and at the sketch's version.
-    Mended(Changes),
+    Mended,
 }
 
 #[derive(Debug)]
@@ -103,15 +104,7 @@ impl Reconciling {
                 id: fetch.id,
                 elements: fetch.wanted.iter().take(room).copied().collect(),
             })),
-            Some(Stage::Mended(_)) => None,
-        }
-    }
-
-    /// What the rung changed.
-    pub(super) fn changes(self) -> Changes {
-        match self.stage {
-            Stage::Mended(changes) => changes,
-            Stage::Decoding(_) | Stage::Fetching(_) => Changes::Rows(Vec::new()),
+            Some(Stage::Mended) => None,
         }
     }
 }
@@ -126,7 +119,7 @@ impl<T: LocalTxn> Step<'_, T> {
     ) -> Result<(), T::Error> {
         self.record.phase = Phase::Repairing(Rung::Sketch);
         self.record.fence += 1;
-        *self.work = None;
+        self.repair.reconciling = None;
         self.applied.next = Next::Ask;
         match sketch {
             Some(cells) => self.begin(0, head, cells),
@@ -152,7 +145,7 @@ impl<T: LocalTxn> Step<'_, T> {
             elements: cells.elements,
             decoder: Decoder::new(own),
         };
-        *self.work = Some(Reconciling {
+        self.repair.reconciling = Some(Reconciling {
             restarts,
             stage: Stage::Decoding(Box::new(decode)),
         });
@@ -165,7 +158,7 @@ impl<T: LocalTxn> Step<'_, T> {
         let Some(Reconciling {
             restarts,
             stage: Stage::Decoding(mut decode),
-        }) = self.work.take()
+        }) = self.repair.reconciling.take()
         else {
             return Ok(());
         };
@@ -182,7 +175,7 @@ impl<T: LocalTxn> Step<'_, T> {
                 self.fetch(restarts, Box::new(fetch))
             }
             Decoding::Undecided if !decode.is_too_dear() => {
-                *self.work = Some(Reconciling {
+                self.repair.reconciling = Some(Reconciling {
                     restarts,
                     stage: Stage::Decoding(decode),
                 });
@@ -198,7 +191,7 @@ impl<T: LocalTxn> Step<'_, T> {
         let Some(Reconciling {
             restarts,
             stage: Stage::Fetching(mut fetch),
-        }) = self.work.take()
+        }) = self.repair.reconciling.take()
         else {
             return Ok(());
         };
@@ -224,7 +217,7 @@ impl<T: LocalTxn> Step<'_, T> {
     /// Asks for what is still wanted, or mends the copy in one go.
     fn fetch(&mut self, restarts: u32, mut fetch: Box<Fetch>) -> Result<(), T::Error> {
         if !fetch.wanted.is_empty() {
-            *self.work = Some(Reconciling {
+            self.repair.reconciling = Some(Reconciling {
                 restarts,
                 stage: Stage::Fetching(fetch),
             });
@@ -243,19 +236,21 @@ impl<T: LocalTxn> Step<'_, T> {
         }
         for id in gone {
             self.delete(&id)?;
+            self.note(&id, true, false);
         }
         for row in std::mem::take(&mut fetch.rows) {
-            self.put_row(row, Likely::Known)?;
+            let id = row.id.clone();
+            let was = self.put_row(row, Likely::Known)?;
+            self.note(&id, was, true);
         }
         self.record.shown.point = Some(fetch.id.point);
         self.record.fence += 1;
-        let mended: Vec<RowChange> = self.applied.changes.clone();
-        let stage = Stage::Mended(Changes::Rows(mended));
-        *self.work = Some(Reconciling { restarts, stage });
+        let stage = Stage::Mended;
+        self.repair.reconciling = Some(Reconciling { restarts, stage });
         match fetch.head {
             Some(head) if !fetch.overtaken => {
                 self.applied.next = Next::Rest;
-                self.prove(head.digest, head.count)
+                self.prove(Reason::Digest, head.digest, head.count)
             }
             _ => Ok(()),
         }
@@ -267,11 +262,11 @@ impl<T: LocalTxn> Step<'_, T> {
         head: Option<Head>,
         sketch: Option<SketchCells>,
     ) -> Result<(), T::Error> {
-        let restarts = match self.work.as_ref() {
+        let restarts = match self.repair.reconciling.as_ref() {
             // The process died meanwhile: the rung begins anew.
             None => Some(0),
             Some(Reconciling {
-                stage: Stage::Mended(_),
+                stage: Stage::Mended,
                 ..
             }) => None,
             Some(work) => (work.restarts < RESTARTS_MAX).then_some(work.restarts + 1),

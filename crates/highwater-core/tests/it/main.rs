@@ -5,5 +5,6 @@ mod convergence;
 mod documented;
 mod pair;
 mod proof;
+mod receipts;
 mod sketches;
 mod worlds;

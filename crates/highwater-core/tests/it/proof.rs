@@ -374,6 +374,12 @@ fn i7_a_server_that_always_says_diverged_ends_in_quarantine() {
     assert!(requests <= 10, "{requests} requests");
     assert!(matches!(device.phase(&members), Phase::Quarantined(_)));
     assert_eq!(device.rows(&members).len(), 20, "still readable");
+    let receipts = device.events.iter().filter_map(|event| match event {
+        Event::Unrepaired(receipt) => Some((receipt.rung, receipt.mended)),
+        _ => None,
+    });
+    let receipts: Vec<_> = receipts.collect();
+    assert_eq!(receipts, [(Rung::Reload, false)], "what was tried");
 }
 
 #[test]

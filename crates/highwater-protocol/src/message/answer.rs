@@ -366,6 +366,8 @@ impl From<SyncResponse> for wire::SyncResponse {
         Self {
             aligned: index(response.aligned),
             answers: response.answers.into_iter().map(Into::into).collect(),
+            // The operator's wish is added where it is known.
+            receipts: false,
         }
     }
 }

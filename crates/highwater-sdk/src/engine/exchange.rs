@@ -4,7 +4,7 @@ use crate::driver::{Request, Response, TransportError};
 use crate::error::Error;
 use crate::shared::Shared;
 use highwater_core::replica::RequestId;
-use highwater_protocol::codec::Format;
+use highwater_protocol::codec::{Format, entry_bytes};
 use highwater_protocol::message::{SyncRequest, SyncResponse};
 use highwater_protocol::{Code, Refusal, wire};
 use std::sync::Arc;
@@ -18,6 +18,9 @@ pub(super) struct Exchange {
     pub(super) id: RequestId,
     pub(super) request: SyncRequest,
     pub(super) outcome: Result<SyncResponse, Error>,
+    /// Bytes of each list's entry in the request and in its answer, in protobuf,
+    /// before compression.
+    pub(super) bytes: Vec<(u64, u64)>,
 }
 
 impl Exchange {
@@ -27,19 +30,30 @@ impl Exchange {
         id: RequestId,
         request: SyncRequest,
     ) -> Self {
-        let outcome = sync(&shared, &request).await;
+        let asked = wire::SyncRequest::from(request.clone());
+        let mut bytes: Vec<(u64, u64)> = asked
+            .lists
+            .iter()
+            .map(|list| (entry_bytes(list), 0))
+            .collect();
+        let outcome = sync(&shared, &asked, &mut bytes).await;
         Self {
             number,
             id,
             request,
             outcome,
+            bytes,
         }
     }
 }
 
 /// Sends one request. A token that the server no longer takes is replaced once.
-async fn sync(shared: &Shared, request: &SyncRequest) -> Result<SyncResponse, Error> {
-    let body = Format::Protobuf.encode(&wire::SyncRequest::from(request.clone()));
+async fn sync(
+    shared: &Shared,
+    request: &wire::SyncRequest,
+    bytes: &mut [(u64, u64)],
+) -> Result<SyncResponse, Error> {
+    let body = Format::Protobuf.encode(request);
     let mut token = shared.tokens.current().await?;
     let mut renewed = false;
     loop {
@@ -54,7 +68,14 @@ async fn sync(shared: &Shared, request: &SyncRequest) -> Result<SyncResponse, Er
         if response.status == 200 {
             let decoded = format(&response).decode::<wire::SyncResponse>(response.body);
             return decoded
-                .and_then(|answer| SyncResponse::parse(answer, request.lists.len()))
+                .and_then(|answer| {
+                    for answer in &answer.answers {
+                        if let Some((_, down)) = bytes.get_mut(answer.list as usize) {
+                            *down = entry_bytes(answer);
+                        }
+                    }
+                    SyncResponse::parse(answer, request.lists.len())
+                })
                 .map_err(Error::PeerMisbehaved);
         }
         let refusal = refusal(&response)?;

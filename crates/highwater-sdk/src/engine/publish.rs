@@ -3,13 +3,14 @@
 use super::Engine;
 use crate::error::Error;
 use crate::event::Event;
-use highwater_core::local::Changes;
-use highwater_core::replica::Event as Reported;
+use highwater_core::replica::{Event as Reported, Receipt};
+use std::sync::Arc;
 
 impl Engine {
     /// Passes on what the replica reports.
     pub(super) fn publish(&mut self) {
-        let hub = &self.shared.hub;
+        let shared = Arc::clone(&self.shared);
+        let hub = &shared.hub;
         while let Some(event) = self.replica.poll_event() {
             match event {
                 Reported::Changed { list, changes } => hub.rows_changed(&list, &changes),
@@ -18,14 +19,14 @@ impl Engine {
                     hub.status_changed(&list);
                     self.phases.insert(list, phase);
                 }
-                Reported::Repaired(receipt) => hub.happened(&Event::Repaired {
-                    list: receipt.list,
-                    rung: receipt.rung,
-                    rows: match receipt.changes {
-                        Changes::Rows(rows) => Some(rows.len()),
-                        Changes::Many => None,
-                    },
-                }),
+                Reported::Repaired(receipt) => {
+                    self.note(&receipt);
+                    hub.happened(&Event::Repaired(receipt));
+                }
+                Reported::Unrepaired(receipt) => {
+                    self.note(&receipt);
+                    hub.happened(&Event::Unrepaired(receipt));
+                }
                 Reported::Quarantined { list, retry_at_ms } => {
                     hub.happened(&Event::Quarantined { list, retry_at_ms });
                 }
@@ -52,6 +53,13 @@ impl Engine {
                 Reported::Failed(_) => {}
                 _ => {}
             }
+        }
+    }
+
+    /// A repair ended: those who wait are told of it.
+    fn note(&mut self, receipt: &Receipt) {
+        for waiter in &mut self.waiters {
+            waiter.repaired(receipt);
         }
     }
 }

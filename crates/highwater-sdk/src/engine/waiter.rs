@@ -1,21 +1,21 @@
 //! Those who wait for the engine: what for, and what they are told.
 
 use crate::error::Error;
-use crate::report::SyncReport;
+use crate::report::{RECEIPTS_MAX, SyncReport};
 use futures::channel::oneshot;
 use highwater_core::local::Phase;
-use highwater_core::replica::Replica;
+use highwater_core::replica::{Receipt, Replica};
 use highwater_protocol::message::{Answer, Position, SyncRequest, SyncResponse};
 use highwater_protocol::{ItemId, ListKey, Refusal};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What someone waits for.
 #[derive(Clone, Debug)]
 pub(crate) enum Goal {
     /// Every list that is held, or one, is settled.
     Sync(Option<ListKey>),
-    /// A list is recomputed from its rows, and settled.
-    Verify(ListKey),
+    /// Every list that is held, or one, is recomputed from its rows, and settled.
+    Verify(Option<ListKey>),
     /// A list that never brought a row was answered about.
     FirstPage(ListKey),
     /// Payloads were asked for.
@@ -58,14 +58,17 @@ pub(super) struct Waiter {
     before: Work,
     /// How many versions each list caught up with.
     gaps: BTreeMap<ListKey, u64>,
+    repairs: u64,
+    /// The last of those repairs.
+    receipts: VecDeque<Receipt>,
 }
 
 impl Waiter {
     pub(super) fn new(ask: Ask, replica: &Replica, first_request: u64, before: Work) -> Self {
         let lists: BTreeSet<ListKey> = match &ask.goal {
-            Goal::Sync(None) => replica.lists().cloned().collect(),
+            Goal::Sync(None) | Goal::Verify(None) => replica.lists().cloned().collect(),
             Goal::Sync(Some(list))
-            | Goal::Verify(list)
+            | Goal::Verify(Some(list))
             | Goal::FirstPage(list)
             | Goal::Details(list, _) => [list.clone()].into(),
         };
@@ -78,6 +81,8 @@ impl Waiter {
             answered: false,
             before,
             gaps: BTreeMap::new(),
+            repairs: 0,
+            receipts: VecDeque::new(),
         }
     }
 
@@ -95,6 +100,15 @@ impl Waiter {
     pub(super) fn answered(&mut self, request: &SyncRequest) {
         let names_mine = |list: &ListKey| self.lists.contains(list);
         self.answered |= request.lists.iter().any(|asked| names_mine(&asked.list));
+    }
+
+    /// A repair ended, of whichever list.
+    pub(super) fn repaired(&mut self, receipt: &Receipt) {
+        self.repairs += 1;
+        if self.receipts.len() == RECEIPTS_MAX {
+            self.receipts.pop_front();
+        }
+        self.receipts.push_back(receipt.clone());
     }
 
     /// The server does not answer about one list. It is not waited for: asking
@@ -137,6 +151,8 @@ impl Waiter {
             scanned: now.scanned - self.before.scanned,
             scans: now.scans - self.before.scans,
             largest_gap: self.gaps.values().copied().max().unwrap_or_default(),
+            repairs: self.repairs,
+            receipts: self.receipts.into(),
             ..SyncReport::default()
         };
         for list in self.lists {

@@ -8,8 +8,8 @@ use crate::driver::Claim;
 use bytes::Bytes;
 use highwater_core::local::memory::MemoryLocal;
 use highwater_core::local::{
-    Changes, Copy, Generation, Likely, ListRecord, LocalRow, LocalStore, LocalTxn, OldRow, Phase,
-    Quarantine, Rung, ScanProgress, StoredRow,
+    Audit, Changes, Copy, Generation, Likely, ListRecord, LocalRow, LocalStore, LocalTxn, OldRow,
+    Phase, Quarantine, Rung, ScanProgress, StoredRow,
 };
 use highwater_core::stamp::stamp_of;
 use highwater_protocol::message::GoneReason;
@@ -134,6 +134,13 @@ fn some_record(dice: &mut Dice) -> ListRecord {
         fence: dice.roll(u64::MAX),
         whole: dice.roll(2) == 0,
         quarantines: dice.roll(u64::from(u32::MAX)) as u32,
+        audit: (dice.roll(2) == 0).then(|| Audit {
+            generation: Generation(dice.roll(u64::MAX)),
+            after: some_id(dice),
+            digest: Digest::ZERO.plus(Stamp([dice.roll(256) as u8; 16])),
+            count: dice.roll(u64::MAX),
+        }),
+        audited_at_ms: (dice.roll(2) == 0).then(|| dice.roll(u64::MAX).cast_signed()),
     }
 }
 

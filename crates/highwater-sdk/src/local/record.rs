@@ -4,7 +4,9 @@
 //! should makes the device ask again, and the proof decides.
 
 use super::value::{digest, item_id, lineage, number, rank, stored, version};
-use highwater_core::local::{Copy, Generation, ListRecord, Phase, Quarantine, Rung, ScanProgress};
+use highwater_core::local::{
+    Audit, Copy, Generation, ListRecord, Phase, Quarantine, Rung, ScanProgress,
+};
 use highwater_protocol::message::GoneReason;
 use highwater_protocol::{OrderKey, Point};
 use rusqlite::types::{ToSqlOutput, Value};
@@ -16,7 +18,8 @@ macro_rules! columns {
          shown_generation, shown_lineage, shown_version, shown_digest, shown_count, \
          shown_scan, shown_scan_rank, shown_scan_id, shown_scan_total, shown_scan_restarts, \
          build_generation, build_lineage, build_version, build_digest, build_count, \
-         build_scan, build_scan_rank, build_scan_id, build_scan_total, build_scan_restarts"
+         build_scan, build_scan_rank, build_scan_id, build_scan_total, build_scan_restarts, \
+         audit_generation, audit_after, audit_digest, audit_count, audited_at_ms"
     };
 }
 
@@ -46,12 +49,15 @@ pub(super) const UPDATE: &str = "UPDATE list SET phase = ?1, rung = ?2, reason =
      shown_scan_total = ?17, shown_scan_restarts = ?18, build_generation = ?19, \
      build_lineage = ?20, build_version = ?21, build_digest = ?22, build_count = ?23, \
      build_scan = ?24, build_scan_rank = ?25, build_scan_id = ?26, build_scan_total = ?27, \
-     build_scan_restarts = ?28 WHERE id = ?29";
+     build_scan_restarts = ?28, audit_generation = ?29, audit_after = ?30, audit_digest = ?31, \
+     audit_count = ?32, audited_at_ms = ?33 WHERE id = ?34";
 
 /// Columns of the list itself, before those of its copies.
 const OF_LIST: usize = 8;
 /// Columns of one copy.
 const OF_COPY: usize = 10;
+/// Columns of the audit, after those of the copies.
+const OF_AUDIT: usize = 5;
 
 /// Runs [`UPDATE`].
 pub(super) fn write(
@@ -59,7 +65,7 @@ pub(super) fn write(
     list: i64,
     record: &ListRecord,
 ) -> rusqlite::Result<usize> {
-    let mut values = Vec::with_capacity(OF_LIST + 2 * OF_COPY + 1);
+    let mut values = Vec::with_capacity(OF_LIST + 2 * OF_COPY + OF_AUDIT + 1);
     let (phase, rung, reason, quarantine) = phase_columns(record.phase);
     values.extend([
         Value::from(phase.to_owned()),
@@ -77,6 +83,14 @@ pub(super) fn write(
     ]);
     push_copy(&mut values, Some(&record.shown));
     push_copy(&mut values, record.build.as_ref());
+    let audit = record.audit.as_ref();
+    values.extend([
+        Value::from(audit.map(|audit| stored(audit.generation.0))),
+        Value::from(audit.map(|audit| audit.after.as_str().to_owned())),
+        Value::from(audit.map(|audit| audit.digest.to_bytes().to_vec())),
+        Value::from(audit.map(|audit| stored(audit.count))),
+        Value::from(record.audited_at_ms),
+    ]);
     values.push(Value::from(list));
     statement.execute(params_from_iter(values.into_iter().map(ToSqlOutput::Owned)))
 }
@@ -133,6 +147,23 @@ pub(super) fn read(columns: &Row<'_>, at: usize) -> rusqlite::Result<Option<List
         fence: number(columns.get(at + 5)?),
         whole: columns.get(at + 6)?,
         quarantines: u32::try_from(quarantines).unwrap_or(u32::MAX),
+        audit: read_audit(columns, at + OF_LIST + 2 * OF_COPY)?,
+        audited_at_ms: columns.get(at + OF_LIST + 2 * OF_COPY + OF_AUDIT - 1)?,
+    }))
+}
+
+/// An audit of which a part was damaged begins anew.
+fn read_audit(columns: &Row<'_>, at: usize) -> rusqlite::Result<Option<Audit>> {
+    let generation: Option<i64> = columns.get(at)?;
+    let after = item_id(columns.get_ref(at + 1)?);
+    let count: Option<i64> = columns.get(at + 3)?;
+    let digest = digest(columns.get_ref(at + 2)?);
+    let parts = generation.zip(after).zip(count);
+    Ok(parts.map(|((generation, after), count)| Audit {
+        generation: Generation(number(generation)),
+        after,
+        digest,
+        count: number(count),
     }))
 }
 
@@ -185,8 +216,9 @@ const fn phase_columns(phase: Phase) -> PhaseColumns {
 /// A rung that this version does not know begins again at the first that reads
 /// the list anew.
 fn rung_named(name: Option<&str>) -> Rung {
-    [Rung::Local, Rung::Sketch, Rung::Skeleton, Rung::Reload]
-        .into_iter()
+    Rung::ALL
+        .iter()
+        .copied()
         .find(|rung| Some(rung.as_str()) == name)
         .unwrap_or(Rung::Skeleton)
 }

@@ -10,7 +10,7 @@ pub const SCHEMA: u32 = MIGRATIONS.len() as u32;
 pub(super) const APPLICATION_ID: i32 = 0x4857_4456;
 
 /// What takes a database from schema n to n + 1.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 /// 64-bit numbers of the protocol are stored as the signed number with the same
 /// bits. `row_check` is the core's check over id, rank and stamp.
@@ -71,6 +71,15 @@ CREATE TABLE row (
 );
 CREATE UNIQUE INDEX row_by_id ON row (list, generation, id);
 CREATE INDEX row_by_rank ON row (list, generation, rank, id);
+";
+
+/// Audits: how far each has come, and when the last one ended.
+const V2: &str = "
+ALTER TABLE list ADD COLUMN audit_generation INTEGER;
+ALTER TABLE list ADD COLUMN audit_after TEXT;
+ALTER TABLE list ADD COLUMN audit_digest BLOB;
+ALTER TABLE list ADD COLUMN audit_count INTEGER;
+ALTER TABLE list ADD COLUMN audited_at_ms INTEGER;
 ";
 
 /// Brings a database from schema `from` to the newest, each step in one

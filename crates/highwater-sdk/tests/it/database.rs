@@ -113,7 +113,7 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
             error,
             Error::NewerSchema {
                 found: 99,
-                supported: 1,
+                supported: 2,
                 ..
             }
         ),

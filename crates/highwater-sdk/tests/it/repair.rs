@@ -3,7 +3,7 @@
 use crate::server::{Op, TestServer, assert_equal, item_id, list, member, rank};
 use futures::executor::block_on;
 use futures::{FutureExt as _, StreamExt as _};
-use highwater_sdk::{Client, Event, Events, List, Members, Rung, Status};
+use highwater_sdk::{Client, Event, Events, List, Members, Reason, Rung, Status};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::{TempDir, tempdir};
@@ -54,7 +54,7 @@ impl Device {
 
 fn repaired(events: &[Event]) -> Vec<Rung> {
     let rung = |event: &Event| match event {
-        Event::Repaired { rung, .. } => Some(*rung),
+        Event::Repaired(receipt) => Some(receipt.rung),
         _ => None,
     };
     events.iter().filter_map(rung).collect()
@@ -86,7 +86,40 @@ fn a_damaged_row_is_left_out_and_comes_back_with_the_next_sync() {
     // One row of 3,000 differs: its sketch peels from the first cells.
     assert_eq!((report.in_sync, report.requests, report.scanned), (1, 2, 0));
     assert_eq!(repaired(&device.events()), [Rung::Sketch]);
+    // The report has the same receipt.
+    assert_eq!((report.repairs, report.receipts.len()), (1, 1));
+    let receipt = &report.receipts[0];
+    assert_eq!(
+        (receipt.reason, receipt.rung),
+        (Reason::Damage, Rung::Sketch)
+    );
+    assert_eq!(receipt.difference.changed, 1);
+    assert_eq!(receipt.difference.ids[0].as_str(), id);
     block_on(assert_equal(&device.server, &device.members));
+}
+
+#[test]
+fn verifying_the_client_verifies_every_list_also_after_a_failure() {
+    let device = synced(3_000);
+    let server = &device.server;
+    server.fill(&list("groups/u1"), 10);
+    let groups = device.client.groups().unwrap();
+    block_on(device.client.sync()).unwrap();
+    device.alter("DELETE FROM row WHERE id = 'item-000005'");
+    // Whoever verifies while a delay runs gets what they asked for.
+    server.set_down(true);
+    assert!(block_on(device.client.sync()).is_err());
+    server.set_down(false);
+    let report = block_on(device.client.verify()).unwrap();
+    assert_eq!((report.lists, report.in_sync, report.repairs), (2, 2, 2));
+    for receipt in &report.receipts {
+        assert_eq!(
+            (receipt.difference.added, receipt.difference.elements()),
+            (1, 1)
+        );
+    }
+    block_on(assert_equal(server, &device.members));
+    block_on(assert_equal(server, &groups));
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn answer(coding: &str, body: &[u8]) -> Vec<u8> {
 /// "All lists are aligned", for a client that holds one.
 fn aligned() -> Bytes {
     let response = wire::SyncResponse {
+        receipts: false,
         aligned: 0,
         answers: vec![wire::ListAnswer {
             list: 0,
@@ -302,6 +303,7 @@ fn all_gone(lists: usize) -> Bytes {
         details: Vec::new(),
     };
     let response = wire::SyncResponse {
+        receipts: false,
         aligned: 0,
         answers: (0..u32::try_from(lists).unwrap()).map(gone).collect(),
     };
