@@ -24,6 +24,10 @@ use std::time::Duration;
 /// The longest silence before a started client asks the server by itself.
 const SILENCE: Duration = Duration::from_secs(15 * 60);
 
+/// About how often a started client holds a list's rows against what they
+/// should be.
+const AUDIT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// One user's lists on one device. Clones share it; it closes with the last of
 /// them and of its lists, or by [`close`](Self::close).
 #[derive(Clone)]
@@ -54,6 +58,7 @@ impl Client {
             user: None,
             config: ReplicaConfig::default(),
             silence: SILENCE,
+            audit_every: AUDIT_EVERY,
             driver: None,
             #[cfg(feature = "native")]
             native: crate::native::NativeConfig::default(),
@@ -124,7 +129,9 @@ impl Client {
     }
 
     /// Keeps the lists up to date in the background from now on: at once, after
-    /// each failure with growing delays, and after long silence.
+    /// each failure with growing delays, and after long silence. And about once
+    /// a day each list's rows are held against what they should be, a few at a
+    /// time: what was damaged on the device is found and mended.
     pub fn start(&self) {
         let silence_ms = u64::try_from(self.open.silence.as_millis()).unwrap_or(u64::MAX);
         self.shared().tell(Command::Start(silence_ms));
@@ -180,6 +187,7 @@ pub struct ClientBuilder {
     user: Option<String>,
     config: ReplicaConfig,
     silence: Duration,
+    audit_every: Duration,
     driver: Option<Driver>,
     #[cfg(feature = "native")]
     native: crate::native::NativeConfig,
@@ -265,6 +273,14 @@ impl ClientBuilder {
         self
     }
 
+    /// About how often a started client holds each list's rows against what they
+    /// should be, a few at a time; a day by default.
+    #[must_use]
+    pub const fn audit_every(mut self, interval: Duration) -> Self {
+        self.audit_every = interval;
+        self
+    }
+
     /// The world that the client lives in, instead of the native one.
     #[must_use]
     pub fn driver(mut self, driver: Driver) -> Self {
@@ -324,7 +340,8 @@ impl ClientBuilder {
         let names = phases.keys().cloned().collect();
         let shared = Arc::new(Shared::new(db, driver, server, tokens, names, commands));
         let replica = Replica::new(self.config, random_u64());
-        let engine = Engine::new(Arc::clone(&shared), replica, orders, phases);
+        let audit_every_ms = u64::try_from(self.audit_every.as_millis()).unwrap_or(u64::MAX);
+        let engine = Engine::new(Arc::clone(&shared), replica, orders, phases, audit_every_ms);
         shared.driver.spawn.spawn(Box::pin(engine.run()));
         Ok(Client {
             open: Arc::new(Open {

@@ -5,6 +5,7 @@
 //! it may speak. That is while the app has started the background or waits for
 //! something: a client that is merely open uses no network.
 
+mod auditor;
 mod background;
 mod batch;
 mod exchange;
@@ -18,6 +19,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::local::SqliteLocal;
 use crate::shared::{Link, Shared};
+use auditor::{Auditor, STEP_ROWS};
 use background::Background;
 use batch::Batch;
 use exchange::Exchange;
@@ -26,7 +28,7 @@ use futures::future::{Either, pending};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _, select_biased};
 use highwater_core::local::Phase;
-use highwater_core::replica::{self, Replica, RequestId};
+use highwater_core::replica::{self, Audited, Replica, RequestId};
 use highwater_protocol::message::{SyncRequest, SyncResponse};
 use highwater_protocol::{ItemId, ListKey};
 use std::collections::BTreeMap;
@@ -81,6 +83,7 @@ pub(crate) struct Engine {
     /// Why the last request came to nothing.
     failure: Option<Error>,
     background: Option<Background>,
+    auditor: Auditor,
     batch: Batch,
     /// Nothing is read or written before this time.
     paused_until_ms: i64,
@@ -102,6 +105,7 @@ impl Engine {
         replica: Replica,
         commands: mpsc::UnboundedReceiver<Command>,
         phases: BTreeMap<ListKey, Phase>,
+        audit_every_ms: u64,
     ) -> Self {
         let mut engine = Self {
             shared,
@@ -115,12 +119,16 @@ impl Engine {
             refused: BTreeMap::new(),
             failure: None,
             background: None,
+            auditor: Auditor::new(audit_every_ms),
             batch: Batch::default(),
             paused_until_ms: i64::MIN,
             checkpointed: 0,
         };
-        for list in engine.phases.keys() {
+        for (list, phase) in &engine.phases {
             engine.replica.hold(list);
+            if *phase == Phase::InSync {
+                engine.auditor.meet(list);
+            }
         }
         engine
     }
@@ -147,6 +155,8 @@ impl Engine {
         if self.in_flight.is_empty() || self.batch.is_over(now_ms) {
             self.commit()?;
         }
+        let audited = self.audit(now_ms);
+        audited.or_else(|error| self.database_failed(error))?;
         self.tell();
         self.tidy_up()?;
         match self.turn(now_ms).await {
@@ -184,6 +194,7 @@ impl Engine {
                 self.replica.release(&list);
                 self.phases.remove(&list);
                 self.refused.remove(&list);
+                self.auditor.forget(&list);
                 let released = self.shared.db.write(|local| local.set_held(&list, false));
                 released.map_err(Error::from)
             }
@@ -223,6 +234,9 @@ impl Engine {
         if !self.replica.holds(&list) {
             let standing = self.shared.db.standing(&list)?;
             let phase = standing.map_or(Phase::Syncing, |standing| standing.record.phase);
+            if phase == Phase::InSync {
+                self.auditor.meet(&list);
+            }
             self.phases.insert(list.clone(), phase);
             self.shared.db.write(|local| local.set_held(&list, true))?;
         }
@@ -451,6 +465,43 @@ impl Engine {
         }
     }
 
+    /// Looks at a few rows of a list whose turn it is. Only while the app has
+    /// started the background: it is work that nobody waits for.
+    fn audit(&mut self, now_ms: i64) -> Result<(), Error> {
+        if self.background.is_none() || self.batch.is_open() || now_ms < self.paused_until_ms {
+            return Ok(());
+        }
+        while let Some(list) = self.auditor.next_to_learn() {
+            let last_ms = self
+                .shared
+                .db
+                .write(|local| local.audited_by(&list, now_ms))?;
+            self.auditor.learn(list, last_ms);
+        }
+        let Some(list) = self.auditor.turn(now_ms) else {
+            return Ok(());
+        };
+        if self.phases.get(&list) != Some(&Phase::InSync) {
+            // It comes again when it is in sync.
+            self.auditor.forget(&list);
+            return Ok(());
+        }
+        let replica = &mut self.replica;
+        let audited = self
+            .shared
+            .db
+            .write(|local| replica.audit(now_ms, &list, STEP_ROWS, local))?;
+        match audited {
+            Audited::More => self.auditor.went_on(now_ms),
+            Audited::Sound => self.auditor.ended(list, now_ms),
+            Audited::Faulty => {
+                self.auditor.ended(list.clone(), now_ms);
+                self.shared.hub.happened(&Event::Damaged { list });
+            }
+        }
+        Ok(())
+    }
+
     /// With nothing else to do, the database's log is moved, so that no commit
     /// has to.
     fn tidy_up(&mut self) -> Result<(), Error> {
@@ -497,7 +548,10 @@ impl Engine {
         let retry = retry.map(|at| at.max(self.paused_until_ms));
         let silence = self.background.as_ref().map(Background::next_ms);
         let batch = self.batch.ends_at_ms();
-        let at_ms = retry.into_iter().chain(silence).chain(batch).min()?;
+        let audit = self.background.as_ref().and(self.auditor.next_ms());
+        let audit = audit.map(|at| at.max(self.paused_until_ms));
+        let times = [retry, silence, batch, audit];
+        let at_ms = times.into_iter().flatten().min()?;
         let sleep_ms = at_ms
             .saturating_sub(now_ms)
             .clamp(SLEEP_MS_MIN, SLEEP_MS_MAX);

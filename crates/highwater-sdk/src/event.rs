@@ -50,7 +50,8 @@ pub enum Event {
         /// How.
         refusal: Refusal,
     },
-    /// A row was read that is not what was stored; the list is being verified.
+    /// The rows of a list are not what was stored: one that was read, or that an
+    /// audit found. The list is being verified.
     Damaged {
         /// Which list.
         list: ListKey,

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::error::Error;
 use crate::event::Event;
+use highwater_core::local::Phase;
 use highwater_core::replica::{Event as Reported, Receipt};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ impl Engine {
                 Reported::DetailsFilled { list, ids } => hub.filled(&list, &ids),
                 Reported::Status { list, phase } => {
                     hub.status_changed(&list);
+                    if phase == Phase::InSync {
+                        self.auditor.meet(&list);
+                    }
                     self.phases.insert(list, phase);
                 }
                 Reported::Repaired(receipt) => {

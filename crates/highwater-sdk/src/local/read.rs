@@ -166,12 +166,13 @@ impl Database {
             let mut rows = statement.query([])?;
             let mut lists = Vec::new();
             while let Some(columns) = rows.next()? {
-                let (kind, owner): (String, String) = (columns.get(0)?, columns.get(1)?);
+                let kind = value::word(columns.get_ref(0)?).unwrap_or_default();
+                let owner = value::word(columns.get_ref(1)?).unwrap_or_default();
                 // A name that no list can have was damaged: nobody asks for it.
-                if let Ok(list) = ListKey::new(&kind, &owner) {
+                if let Ok(list) = ListKey::new(kind, owner) {
                     lists.push(HeldList {
                         list,
-                        held: columns.get(2)?,
+                        held: value::integer(columns.get_ref(2)?) != Some(0),
                         record: record::read(columns, 3)?,
                     });
                 }

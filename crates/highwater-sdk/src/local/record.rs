@@ -3,13 +3,13 @@
 //! Reading never fails on what was damaged: a record that says less than it
 //! should makes the device ask again, and the proof decides.
 
-use super::value::{digest, item_id, lineage, number, rank, stored, version};
+use super::value::{digest, integer, item_id, lineage, number, rank, stored, version, word};
 use highwater_core::local::{
     Audit, Copy, Generation, ListRecord, Phase, Quarantine, Rung, ScanProgress,
 };
 use highwater_protocol::message::GoneReason;
 use highwater_protocol::{OrderKey, Point};
-use rusqlite::types::{ToSqlOutput, Value};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Row, params_from_iter};
 
 macro_rules! columns {
@@ -122,41 +122,41 @@ fn push_copy(values: &mut Vec<Value>, copy: Option<&Copy>) {
 
 /// Reads the record whose columns begin at `at`; `None`: there is none.
 pub(super) fn read(columns: &Row<'_>, at: usize) -> rusqlite::Result<Option<ListRecord>> {
-    let phase: Option<String> = columns.get(at)?;
-    let Some(phase) = phase else {
-        return Ok(None);
+    let phase = match columns.get_ref(at)? {
+        ValueRef::Null => return Ok(None),
+        phase => word(phase),
     };
-    let rung: Option<String> = columns.get(at + 1)?;
-    let reason: Option<String> = columns.get(at + 2)?;
-    let phase = match phase.as_str() {
+    let rung = word(columns.get_ref(at + 1)?);
+    let reason = word(columns.get_ref(at + 2)?);
+    let phase = match phase.unwrap_or_default() {
         "in_sync" => Phase::InSync,
-        "repairing" => Phase::Repairing(rung_named(rung.as_deref())),
+        "repairing" => Phase::Repairing(rung_named(rung)),
         "quarantined" => Phase::Quarantined(Quarantine {
-            lineage: lineage(columns.get(at + 3)?),
-            retry_at_ms: columns.get::<_, Option<i64>>(at + 4)?.unwrap_or_default(),
+            lineage: lineage(integer(columns.get_ref(at + 3)?)),
+            retry_at_ms: integer(columns.get_ref(at + 4)?).unwrap_or_default(),
         }),
-        "gone" => Phase::Gone(reason_named(reason.as_deref())),
+        "gone" => Phase::Gone(reason_named(reason)),
         _ => Phase::Syncing,
     };
-    let quarantines: i64 = columns.get(at + 7)?;
+    let quarantines = integer(columns.get_ref(at + 7)?).unwrap_or_default();
     let shown = read_copy(columns, at + OF_LIST)?;
     Ok(Some(ListRecord {
         shown: shown.unwrap_or_else(|| Copy::to_scan(Generation(1))),
         build: read_copy(columns, at + OF_LIST + OF_COPY)?,
         phase,
-        fence: number(columns.get(at + 5)?),
-        whole: columns.get(at + 6)?,
+        fence: number(integer(columns.get_ref(at + 5)?).unwrap_or_default()),
+        whole: integer(columns.get_ref(at + 6)?) == Some(1),
         quarantines: u32::try_from(quarantines).unwrap_or(u32::MAX),
         audit: read_audit(columns, at + OF_LIST + 2 * OF_COPY)?,
-        audited_at_ms: columns.get(at + OF_LIST + 2 * OF_COPY + OF_AUDIT - 1)?,
+        audited_at_ms: integer(columns.get_ref(at + OF_LIST + 2 * OF_COPY + OF_AUDIT - 1)?),
     }))
 }
 
 /// An audit of which a part was damaged begins anew.
 fn read_audit(columns: &Row<'_>, at: usize) -> rusqlite::Result<Option<Audit>> {
-    let generation: Option<i64> = columns.get(at)?;
+    let generation = integer(columns.get_ref(at)?);
     let after = item_id(columns.get_ref(at + 1)?);
-    let count: Option<i64> = columns.get(at + 3)?;
+    let count = integer(columns.get_ref(at + 3)?);
     let digest = digest(columns.get_ref(at + 2)?);
     let parts = generation.zip(after).zip(count);
     Ok(parts.map(|((generation, after), count)| Audit {
@@ -168,30 +168,30 @@ fn read_audit(columns: &Row<'_>, at: usize) -> rusqlite::Result<Option<Audit>> {
 }
 
 fn read_copy(columns: &Row<'_>, at: usize) -> rusqlite::Result<Option<Copy>> {
-    let Some(generation) = columns.get::<_, Option<i64>>(at)? else {
+    let Some(generation) = integer(columns.get_ref(at)?) else {
         return Ok(None);
     };
-    let lineage = lineage(columns.get(at + 1)?);
-    let version = version(columns.get(at + 2)?);
-    let scan = match columns.get::<_, Option<bool>>(at + 5)? {
-        Some(true) => Some(read_scan(columns, at + 6)?),
+    let lineage = lineage(integer(columns.get_ref(at + 1)?));
+    let version = version(integer(columns.get_ref(at + 2)?));
+    let scan = match integer(columns.get_ref(at + 5)?) {
+        Some(1) => Some(read_scan(columns, at + 6)?),
         _ => None,
     };
     Ok(Some(Copy {
         generation: Generation(number(generation)),
         point: lineage.map(|lineage| Point { lineage, version }),
         digest: digest(columns.get_ref(at + 3)?),
-        count: number(columns.get::<_, Option<i64>>(at + 4)?.unwrap_or_default()),
+        count: number(integer(columns.get_ref(at + 4)?).unwrap_or_default()),
         scan,
     }))
 }
 
 fn read_scan(columns: &Row<'_>, at: usize) -> rusqlite::Result<ScanProgress> {
     let after = rank(columns.get_ref(at)?).zip(item_id(columns.get_ref(at + 1)?));
-    let restarts = columns.get::<_, Option<i64>>(at + 3)?.unwrap_or_default();
+    let restarts = integer(columns.get_ref(at + 3)?).unwrap_or_default();
     Ok(ScanProgress {
         after: after.map(|(rank, id)| OrderKey::new(rank, id)),
-        total: number(columns.get::<_, Option<i64>>(at + 2)?.unwrap_or_default()),
+        total: number(integer(columns.get_ref(at + 2)?).unwrap_or_default()),
         restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
     })
 }

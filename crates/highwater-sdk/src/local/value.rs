@@ -18,6 +18,22 @@ pub(super) const fn number(stored: i64) -> u64 {
     stored.cast_unsigned()
 }
 
+/// An integer; whatever else was put in its place is none.
+pub(super) const fn integer(value: ValueRef<'_>) -> Option<i64> {
+    match value {
+        ValueRef::Integer(integer) => Some(integer),
+        _ => None,
+    }
+}
+
+/// A word that stands for a state; likewise.
+pub(super) fn word(value: ValueRef<'_>) -> Option<&str> {
+    match value {
+        ValueRef::Text(text) => std::str::from_utf8(text).ok(),
+        _ => None,
+    }
+}
+
 pub(super) fn item_id(value: ValueRef<'_>) -> Option<ItemId> {
     match value {
         ValueRef::Text(text) => ItemId::new_or_header(std::str::from_utf8(text).ok()?).ok(),

@@ -2,6 +2,7 @@
 
 use super::LocalError;
 use super::txn::SqliteTxn;
+use super::value::integer;
 use highwater_core::local::LocalStore;
 use highwater_protocol::ListKey;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -77,6 +78,24 @@ impl SqliteLocal {
         let mut statement = self.conn.prepare_cached(sql)?;
         statement.execute(params![list.kind.as_str(), list.owner.as_str(), held])?;
         Ok(())
+    }
+
+    /// When a list was last audited. If that was never, or is yet to come as the
+    /// clock says, it is stored to have been now: its turn comes from now on.
+    pub(crate) fn audited_by(&mut self, list: &ListKey, now_ms: i64) -> Result<i64, LocalError> {
+        let Some(number) = self.number(list)? else {
+            return Ok(now_ms);
+        };
+        let sql = "SELECT audited_at_ms FROM list WHERE id = ?1";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let stored = statement.query_row([number], |row| Ok(integer(row.get_ref(0)?)))?;
+        if let Some(last_ms) = stored.filter(|last_ms| *last_ms <= now_ms) {
+            return Ok(last_ms);
+        }
+        let sql = "UPDATE list SET audited_at_ms = ?2 WHERE id = ?1";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        statement.execute(params![number, now_ms])?;
+        Ok(now_ms)
     }
 
     /// Moves what the log holds into the database, without waiting for readers.

@@ -131,6 +131,9 @@ fn rows_that_are_lost_or_altered_unseen_are_found_by_verifying() {
         "UPDATE list SET shown_count = 1, shown_digest = NULL",
         "UPDATE list SET shown_version = 3, phase = 'nonsense'",
         "UPDATE list SET shown_lineage = 0",
+        "UPDATE list SET shown_lineage = 'x', shown_version = x'00', shown_count = 'many'",
+        "UPDATE list SET phase = x'ff', rung = 7, fence = 'x', whole = 'x', quarantines = 'x'",
+        "UPDATE list SET shown_scan = 1, shown_scan_total = 'x', audited_at_ms = 'x'",
     ] {
         let device = synced(3_000);
         device.alter(damage);
