@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::event::Events;
 use crate::list::List;
 use crate::lists::{ListKind, Raw};
-use crate::local::{Binding, Found, HeldList};
+use crate::local::{Binding, Database, Found, HeldList};
 use crate::report::SyncReport;
 use crate::server_url::ServerUrl;
 use crate::shared::{Link, Shared};
@@ -17,7 +17,7 @@ use highwater_core::replica::{Replica, ReplicaConfig};
 use highwater_protocol::limits;
 use highwater_protocol::{ListKey, Refusal};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -308,10 +308,12 @@ impl ClientBuilder {
     /// asked. Only for a database that is new and a user that is not named does
     /// this ask the token provider.
     ///
+    /// A file that is no database, or not any more, is moved aside, and a fresh
+    /// one begun: see [`Event::Replaced`](crate::Event::Replaced).
+    ///
     /// # Errors
-    /// A setting is missing; the database is in use, another user's or
-    /// server's, newer than this software, or no database. Nothing is changed
-    /// then.
+    /// A setting is missing; the database is in use, another user's, program's
+    /// or server's, or newer than this software. Nothing is changed then.
     pub async fn build(mut self) -> Result<Client, Error> {
         let server = self.server.as_deref();
         let server = server.ok_or_else(|| Error::setting("server", "no address was given"))?;
@@ -326,22 +328,27 @@ impl ClientBuilder {
             return Err(Error::setting("replica", message));
         }
         let driver = self.take_driver()?;
-        let claim = driver.storage.claim(path).await?;
-        let found = Found::look(claim)?;
-        let bound = found.binding().map(|binding| binding.user.clone());
-        let user = user(self.user.as_deref(), &source, bound).await?;
-        let tokens = Tokens::new(source, user.clone(), self.user.is_some());
-        let db = found.open(Binding {
-            user,
-            server: server.as_str().to_owned(),
-        })?;
-        let phases: BTreeMap<ListKey, Phase> = db.lists()?.into_iter().filter_map(held).collect();
+        let named = self.user.as_deref();
+        let mut opened = open(&driver, &path, named, &source, &server).await;
+        let mut aside = None;
+        if let Err(error) = &opened
+            && error.is_damage()
+        {
+            let claim = driver.storage.claim(path.clone()).await?;
+            aside = Some(driver.storage.set_aside(&claim)?);
+            drop(claim);
+            opened = open(&driver, &path, named, &source, &server).await;
+        }
+        let (db, lists) = opened?;
+        let tokens = Tokens::new(source, db.binding().user.clone(), named.is_some());
+        let phases: BTreeMap<ListKey, Phase> = lists.into_iter().filter_map(held).collect();
         let (commands, orders) = mpsc::unbounded();
         let names = phases.keys().cloned().collect();
         let shared = Arc::new(Shared::new(db, driver, server, tokens, names, commands));
         let replica = Replica::new(self.config, random_u64());
         let audit_every_ms = u64::try_from(self.audit_every.as_millis()).unwrap_or(u64::MAX);
-        let engine = Engine::new(Arc::clone(&shared), replica, orders, phases, audit_every_ms);
+        let engine = Engine::new(Arc::clone(&shared), replica, orders, phases, audit_every_ms)
+            .replaced(aside);
         shared.driver.spawn.spawn(Box::pin(engine.run()));
         Ok(Client {
             open: Arc::new(Open {
@@ -366,6 +373,26 @@ impl ClientBuilder {
             .take()
             .ok_or_else(|| Error::setting("driver", message))
     }
+}
+
+/// Opens a database, and reads which lists it holds.
+async fn open(
+    driver: &Driver,
+    path: &Path,
+    named: Option<&str>,
+    source: &Source,
+    server: &ServerUrl,
+) -> Result<(Database, Vec<HeldList>), Error> {
+    let claim = driver.storage.claim(path.to_path_buf()).await?;
+    let found = Found::look(claim)?;
+    let bound = found.binding().map(|binding| binding.user.clone());
+    let binding = Binding {
+        user: user(named, source, bound).await?,
+        server: server.as_str().to_owned(),
+    };
+    let db = found.open(binding)?;
+    let lists = db.lists()?;
+    Ok((db, lists))
 }
 
 /// Who the user is: as the app says, as a fixed token says, as the database

@@ -169,6 +169,20 @@ pub trait Storage: Shared {
     /// [`Error::InUse`] while another claim on it lives, in whatever process;
     /// [`Error::Unopenable`] if the place cannot be used.
     fn claim(&self, path: PathBuf) -> BoxFuture<'_, Result<Claim, Error>>;
+
+    /// Moves a database that is damaged out of the way, with all that belongs to
+    /// it, and says where it is now. Never deletes anything. Nobody has it open
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Unopenable`] if it cannot be moved. A storage that cannot move
+    /// anything need not say more.
+    fn set_aside(&self, claim: &Claim) -> Result<PathBuf, Error> {
+        Err(Error::Unopenable {
+            path: claim.path.clone(),
+            reason: "it is damaged, and cannot be moved aside here".into(),
+        })
+    }
 }
 
 /// The right to use a database, until it is dropped.

@@ -27,11 +27,12 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, pending};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _, select_biased};
-use highwater_core::local::Phase;
+use highwater_core::local::{Changes, Phase};
 use highwater_core::replica::{self, Audited, Replica, RequestId};
 use highwater_protocol::message::{SyncRequest, SyncResponse};
 use highwater_protocol::{ItemId, ListKey};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use waiter::{Waiter, Work};
 
@@ -48,6 +49,9 @@ const SLEEP_MS_MIN: i64 = 10;
 /// milliseconds.
 const DATABASE_PAUSE_MS: i64 = 1_000;
 
+/// How often a client that is open replaces a damaged database.
+const REPLACEMENTS_MAX: u64 = 3;
+
 /// Rows written after which an idle engine moves the database's log.
 const CHECKPOINT_ROWS: u64 = 2_000;
 
@@ -60,6 +64,9 @@ pub(crate) enum Command {
     /// Recompute a list from its rows; someone may wait for it.
     Recompute(ListKey, Option<oneshot::Sender<Result<(), Error>>>),
     Ask(Ask),
+    /// The database's file turned out to be damaged, when it had been replaced
+    /// so often.
+    Replace(u64),
     /// Sync by itself, at the latest after so many milliseconds of silence.
     Start(u64),
     Stop,
@@ -82,6 +89,8 @@ pub(crate) struct Engine {
     refused: BTreeMap<ListKey, Error>,
     /// Why the last request came to nothing.
     failure: Option<Error>,
+    /// Where the last damaged database is, until it is reported.
+    replaced: Option<PathBuf>,
     background: Option<Background>,
     auditor: Auditor,
     batch: Batch,
@@ -118,6 +127,7 @@ impl Engine {
             phases,
             refused: BTreeMap::new(),
             failure: None,
+            replaced: None,
             background: None,
             auditor: Auditor::new(audit_every_ms),
             batch: Batch::default(),
@@ -131,6 +141,15 @@ impl Engine {
             }
         }
         engine
+    }
+
+    /// The database had to be replaced before the engine began.
+    pub(crate) fn replaced(mut self, aside: Option<PathBuf>) -> Self {
+        if let Some(aside) = aside.clone() {
+            self.shared.hub.happened_before(Event::Replaced { aside });
+        }
+        self.replaced = aside;
+        self
     }
 
     /// Runs until the client closes.
@@ -210,6 +229,8 @@ impl Engine {
                 done
             }
             Some(Command::Ask(ask)) => self.accept(ask),
+            Some(Command::Replace(era)) if self.may_replace(era) => self.replace_database(),
+            Some(Command::Replace(_)) => Ok(()),
             Some(Command::Start(silence_ms)) => {
                 let now_ms = self.shared.driver.clock.now_ms();
                 self.background = Some(Background::new(silence_ms, now_ms));
@@ -433,11 +454,46 @@ impl Engine {
         if matches!(error, Error::Closed) {
             return Err(error);
         }
+        let is_corrupt = matches!(&error, Error::Database(fault) if fault.is_corrupt());
+        if is_corrupt && self.may_replace(self.shared.db.era()) {
+            let replaced = self.replace_database();
+            return replaced.or_else(|error| self.database_failed(error));
+        }
         let now_ms = self.shared.driver.clock.now_ms();
         self.paused_until_ms = now_ms.saturating_add(DATABASE_PAUSE_MS);
         self.shared.hub.happened(&Event::Failed(error.clone()));
         for waiter in self.waiters.drain(..) {
             waiter.refuse(error.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether a damaged file is still there, and may be replaced: a disk that
+    /// damages whatever it is given is not filled with it.
+    fn may_replace(&self, era: u64) -> bool {
+        era == self.shared.db.era() && era < REPLACEMENTS_MAX
+    }
+
+    /// The database's file is damaged: it is moved aside, and a fresh one is
+    /// filled. Those who wait go on waiting.
+    fn replace_database(&mut self) -> Result<(), Error> {
+        let storage = Arc::clone(&self.shared.driver.storage);
+        let aside = self.shared.db.replace(&*storage)?;
+        self.batch = Batch::default();
+        self.checkpointed = 0;
+        self.publish();
+        let hub = &self.shared.hub;
+        hub.happened(&Event::Replaced {
+            aside: aside.clone(),
+        });
+        self.replaced = Some(aside);
+        for (list, phase) in &mut self.phases {
+            self.replica.release(list);
+            self.replica.hold(list);
+            self.auditor.forget(list);
+            *phase = Phase::Syncing;
+            hub.rows_changed(list, &Changes::Many);
+            hub.status_changed(list);
         }
         Ok(())
     }
@@ -458,7 +514,11 @@ impl Engine {
                 continue;
             }
             if waiter.is_done(&self.replica) {
-                waiter.report(&self.phases, self.work);
+                let replaced = match waiter.is_reported() {
+                    true => self.replaced.take(),
+                    false => None,
+                };
+                waiter.report(&self.phases, self.work, replaced);
             } else {
                 self.waiters.push(waiter);
             }

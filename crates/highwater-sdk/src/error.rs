@@ -35,8 +35,8 @@ pub enum Error {
         /// What the system reports.
         reason: Arc<str>,
     },
-    /// The file is not a database.
-    #[error("{} is not a database; move it away, and the client makes a new one", .path.display())]
+    /// The file is not a database, or not any more, and could not be moved aside.
+    #[error("{} is not a database, or is damaged; move it away, and the client makes a new one", .path.display())]
     NotADatabase {
         /// The file.
         path: PathBuf,
@@ -113,6 +113,15 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Token(_) => true,
             Self::Refused(refusal) => refusal.retry_after_ms > 0,
+            _ => false,
+        }
+    }
+
+    /// The database's file is not a database, or not any more.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::NotADatabase { .. } => true,
+            Self::Database(fault) => fault.is_corrupt(),
             _ => false,
         }
     }

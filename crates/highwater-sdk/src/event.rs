@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use futures::Stream;
 use highwater_protocol::message::{GoneReason, Receipt};
 use highwater_protocol::{ListKey, Refusal};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -55,6 +56,14 @@ pub enum Event {
     Damaged {
         /// Which list.
         list: ListKey,
+    },
+    /// The device's database was damaged: cut short, or not a database any more.
+    /// It was moved to this place, never deleted, and a fresh one took its
+    /// place, which the lists that are held now fill again. One that happened
+    /// while the client was built is told to the first listener.
+    Replaced {
+        /// Where the damaged one is.
+        aside: PathBuf,
     },
     /// A request came to nothing, or the device's database failed.
     Failed(Error),

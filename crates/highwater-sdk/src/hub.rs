@@ -30,6 +30,8 @@ struct Lists {
     closed: bool,
     slots: BTreeMap<ListKey, Vec<Weak<Slot>>>,
     queues: Vec<Weak<Queue>>,
+    /// What happened before anyone could listen.
+    unheard: Vec<Event>,
 }
 
 /// What a listener to one list wants to hear of.
@@ -98,6 +100,7 @@ impl Hub {
         let mut lists = self.lists.lock();
         let queue = Arc::new(Queue {
             waiting: Mutex::new(Waiting {
+                events: std::mem::take(&mut lists.unheard).into(),
                 closed: lists.closed,
                 ..Waiting::default()
             }),
@@ -151,6 +154,11 @@ impl Hub {
                 slot.tell(|_| {});
             }
         }
+    }
+
+    /// Something happened before anyone could listen: the first who does is told.
+    pub(crate) fn happened_before(&self, event: Event) {
+        self.lists.lock().unheard.push(event);
     }
 
     /// Something happened.

@@ -62,7 +62,7 @@ impl<V> List<V> {
     /// # Errors
     /// The client is closed, or its database failed.
     pub fn count(&self) -> Result<u64, Error> {
-        let standing = self.shared().db.standing(&self.key)?;
+        let standing = self.shared().standing(&self.key)?;
         Ok(standing.map_or(0, |standing| {
             let header = u64::from(standing.header);
             standing.record.shown.count.saturating_sub(header)
@@ -126,7 +126,7 @@ impl<V: View> List<V> {
     /// there is no error: [`Page::fault`] says so.
     pub async fn page(&self, after: Option<&Key>, limit: usize) -> Result<Page<V::Item>, Error> {
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        let read = || Ok(self.shared().db.page(&self.key, after, limit)?);
+        let read = || self.shared().page(&self.key, after, limit);
         let (rows, fault) = self.complete(read).await?;
         let full = rows.len() == limit;
         let next = rows.last().filter(|_| full).map(key_of);
@@ -172,7 +172,7 @@ impl<V: View> List<V> {
         decode: impl Fn(&[u8]) -> Result<T, Refusal>,
     ) -> Result<Option<Row<T>>, Error> {
         let read = || {
-            let element = self.shared().db.element(&self.key, id)?;
+            let element = self.shared().element(&self.key, id)?;
             Ok(element.into_iter().collect())
         };
         let (rows, _) = self.complete(read).await?;

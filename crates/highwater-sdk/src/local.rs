@@ -30,9 +30,12 @@ pub use schema::SCHEMA;
 pub use txn::SqliteTxn;
 pub use writer::SqliteLocal;
 
-use crate::driver::Claim;
+use crate::driver::{Claim, Storage};
+use crate::error::Error;
 use parking_lot::Mutex;
 use read::Reader;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why the device's database could not read or write.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,13 @@ impl LocalError {
         self.has(rusqlite::ErrorCode::DiskFull)
     }
 
+    /// The file is damaged: cut short, or not a database any more.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        self.has(DatabaseCorrupt) || self.has(NotADatabase)
+    }
+
     /// The file cannot be written to: reads go on.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
@@ -86,6 +96,8 @@ pub struct Database {
     reader: Mutex<Option<Reader>>,
     claim: Mutex<Option<Claim>>,
     binding: Binding,
+    /// How often the file was replaced.
+    era: AtomicU64,
 }
 
 impl Database {
@@ -93,6 +105,32 @@ impl Database {
     #[must_use]
     pub const fn binding(&self) -> &Binding {
         &self.binding
+    }
+
+    /// How often the file was replaced by a fresh one since the database was
+    /// opened.
+    pub(crate) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// Moves the file, which is damaged, aside and begins a fresh one in its
+    /// place. Returns where the damaged one is now.
+    ///
+    /// # Errors
+    /// The file could not be moved, or no fresh one be made; the database is
+    /// closed then.
+    pub(crate) fn replace(&self, storage: &dyn Storage) -> Result<PathBuf, Error> {
+        let mut writer = self.writer.lock();
+        let mut reader = self.reader.lock();
+        let claim = self.claim.lock();
+        let claim = claim.as_ref().ok_or(Error::Closed)?;
+        drop((writer.take(), reader.take()));
+        let aside = storage.set_aside(claim)?;
+        let (conn, reading) = open::fresh(claim, &self.binding)?;
+        *writer = Some(SqliteLocal::new(conn));
+        *reader = Some(Reader::new(reading));
+        self.era.fetch_add(1, Ordering::AcqRel);
+        Ok(aside)
     }
 
     /// Uses the writing connection, alone.

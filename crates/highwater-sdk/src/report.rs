@@ -2,6 +2,7 @@
 
 use highwater_core::replica::Receipt;
 use highwater_protocol::{ListKey, Refusal};
+use std::path::PathBuf;
 
 /// Receipts that one report holds at most.
 pub(crate) const RECEIPTS_MAX: usize = 100;
@@ -32,6 +33,9 @@ pub struct SyncReport {
     pub repairs: u64,
     /// What those repairs did, the last 100 of them.
     pub receipts: Vec<Receipt>,
+    /// Where the device's database was moved to because it was damaged; a fresh
+    /// one took its place. Told once, in the first report after that.
+    pub replaced: Option<PathBuf>,
     /// Lists that differ from the server's and could not be mended.
     pub quarantined: Vec<ListKey>,
     /// Lists of which the server has nothing for this user.

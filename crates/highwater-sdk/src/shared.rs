@@ -4,14 +4,14 @@ use crate::driver::Driver;
 use crate::engine::{Ask, Command, Goal};
 use crate::error::Error;
 use crate::hub::Hub;
-use crate::local::{Database, ReadRow};
+use crate::local::{Database, LocalError, ReadRow, Standing};
 use crate::report::SyncReport;
 use crate::server_url::ServerUrl;
 use crate::status::Status;
 use crate::token::Tokens;
 use futures::channel::{mpsc, oneshot};
 use highwater_core::local::Phase;
-use highwater_protocol::{ItemId, ListKey};
+use highwater_protocol::{ItemId, ListKey, OrderKey};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 
@@ -73,8 +73,39 @@ impl Shared {
     }
 
     pub(crate) fn status(&self, list: &ListKey) -> Result<Status, Error> {
-        let standing = self.db.standing(list)?;
+        let standing = self.standing(list)?;
         Ok(Status::of(standing.as_ref(), self.link()))
+    }
+
+    /// How a list stands; `None`: nothing is known of it.
+    pub(crate) fn standing(&self, list: &ListKey) -> Result<Option<Standing>, Error> {
+        self.read(|db| db.standing(list))
+    }
+
+    /// The items behind `after`.
+    pub(crate) fn page(
+        &self,
+        list: &ListKey,
+        after: Option<&OrderKey>,
+        limit: usize,
+    ) -> Result<Vec<ReadRow>, Error> {
+        self.read(|db| db.page(list, after, limit))
+    }
+
+    /// An element.
+    pub(crate) fn element(&self, list: &ListKey, id: &ItemId) -> Result<Option<ReadRow>, Error> {
+        self.read(|db| db.element(list, id))
+    }
+
+    /// Reads. A file that turns out to be damaged is replaced.
+    fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T, LocalError>) -> Result<T, Error> {
+        let era = self.db.era();
+        read(&self.db).map_err(|error| {
+            if error.is_corrupt() {
+                self.tell(Command::Replace(era));
+            }
+            error.into()
+        })
     }
 
     /// Keeps a list from now on.
@@ -114,7 +145,7 @@ impl Shared {
 
     /// Whether a list has never brought a row, and may.
     pub(crate) fn is_unread(&self, list: &ListKey) -> Result<bool, Error> {
-        Ok(match self.db.standing(list)? {
+        Ok(match self.standing(list)? {
             None => true,
             Some(standing) => {
                 standing.record.shown.point.is_none()

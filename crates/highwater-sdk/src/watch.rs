@@ -164,14 +164,14 @@ impl<V: View> Watch<V> {
 
     /// What is different since the last look; `None`: nothing.
     fn look(&mut self, news: &News) -> Result<Option<Batch<V::Item>>, Error> {
-        let standing = self.shared.db.standing(&self.list)?;
+        let standing = self.shared.standing(&self.list)?;
         let count = standing.map_or(0, |standing| {
             let header = u64::from(standing.header);
             standing.record.shown.count.saturating_sub(header)
         });
         let changes = if self.is_touched(news) {
             let after = self.window.after.as_ref();
-            let rows = self.shared.db.page(&self.list, after, self.limit())?;
+            let rows = self.shared.page(&self.list, after, self.limit())?;
             self.stale = false;
             self.mind(&rows);
             self.turn_to(rows)

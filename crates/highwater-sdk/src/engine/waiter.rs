@@ -8,6 +8,7 @@ use highwater_core::replica::{Receipt, Replica};
 use highwater_protocol::message::{Answer, Position, SyncRequest, SyncResponse};
 use highwater_protocol::{ItemId, ListKey, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 
 /// What someone waits for.
 #[derive(Clone, Debug)]
@@ -91,6 +92,11 @@ impl Waiter {
         self.ask.reply.is_canceled()
     }
 
+    /// The report of this goes to the app.
+    pub(super) const fn is_reported(&self) -> bool {
+        !self.is_a_page()
+    }
+
     /// Someone looks at a page until this is done.
     pub(super) const fn is_a_page(&self) -> bool {
         matches!(&self.ask.goal, Goal::FirstPage(_) | Goal::Details(..))
@@ -137,7 +143,12 @@ impl Waiter {
     }
 
     /// Tells how it went.
-    pub(super) fn report(self, phases: &BTreeMap<ListKey, Phase>, now: Work) {
+    pub(super) fn report(
+        self,
+        phases: &BTreeMap<ListKey, Phase>,
+        now: Work,
+        replaced: Option<PathBuf>,
+    ) {
         if let (Goal::FirstPage(_) | Goal::Details(..), Some((_, refusal))) =
             (&self.ask.goal, self.refused.first_key_value())
         {
@@ -153,6 +164,7 @@ impl Waiter {
             largest_gap: self.gaps.values().copied().max().unwrap_or_default(),
             repairs: self.repairs,
             receipts: self.receipts.into(),
+            replaced,
             ..SyncReport::default()
         };
         for list in self.lists {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 /// Whose lists a database holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +86,21 @@ impl Found {
             reader: Mutex::new(Some(Reader::new(reader))),
             claim: Mutex::new(Some(claim)),
             binding,
+            era: AtomicU64::new(0),
         })
     }
+}
+
+/// Begins a database where there is none: the connections that write and read.
+pub(super) fn fresh(claim: &Claim, binding: &Binding) -> Result<(Connection, Connection), Error> {
+    let access = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut conn = connect(claim, access)?;
+    let explain = |error: LocalError| explain_local(&claim.path, error);
+    configure(&conn).map_err(|error| explain(error.into()))?;
+    migrate(&mut conn, 0).map_err(explain)?;
+    bind(&mut conn, binding).map_err(|error| explain(error.into()))?;
+    let reader = connect(claim, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    Ok((conn, reader))
 }
 
 /// Compares whose a database is with who wants it.
@@ -185,7 +199,7 @@ const WAL_PAGES: u32 = 4_000;
 fn explain(path: &Path, error: rusqlite::Error) -> Error {
     let path = path.to_path_buf();
     match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::NotADatabase { path },
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Error::Unopenable {
             path,
             reason: error.to_string().into(),

@@ -127,17 +127,6 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
 fn what_is_no_database_of_ours_is_refused_and_left_as_it_is() {
     let folder = tempdir().unwrap();
     let server = TestServer::new();
-    let text = folder.path().join("text");
-    std::fs::write(
-        &text,
-        "no database at all, but a text of some length".repeat(100),
-    )
-    .unwrap();
-    let before = std::fs::read(&text).unwrap();
-    let error = open(&server, &text).err().unwrap();
-    assert!(matches!(error, Error::NotADatabase { .. }), "{error}");
-    assert_eq!(std::fs::read(&text).unwrap(), before);
-
     let foreign = folder.path().join("foreign");
     sql(&foreign, "CREATE TABLE theirs (x)");
     let error = open(&server, &foreign).err().unwrap();

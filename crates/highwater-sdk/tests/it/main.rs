@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod crash;
+mod damaged_file;
 mod database;
 mod details;
 mod first_sync;
