@@ -218,7 +218,9 @@ impl Decoder {
             .cells
             .first()
             .map_or(0, |cell| cell.count.unsigned_abs());
-        (mean as usize).max(usize::try_from(at_least).unwrap_or(usize::MAX)) + self.found.len()
+        (mean as usize)
+            .max(usize::try_from(at_least).unwrap_or(usize::MAX))
+            .saturating_add(self.found.len())
     }
 
     /// Takes in the other side's next cells.
@@ -361,6 +363,20 @@ mod tests {
             .flat_map(|n| encoder.next_cells(*n))
             .collect();
         assert_eq!(whole, pieces);
+    }
+
+    /// Found by fuzzing: the estimate overflowed beside an element that was
+    /// found.
+    #[test]
+    fn counts_beyond_all_lists_have_an_estimate() {
+        let cells = |count| Cell {
+            count,
+            ..Encoder::new(elements(0..1)).next_cells(1)[0]
+        };
+        let mut decoder = Decoder::new([]);
+        let taken = decoder.add(&[cells(1), cells(i64::MAX), cells(i64::MIN)]);
+        assert_eq!(taken, Decoding::Undecided);
+        assert_eq!(decoder.estimate(), usize::MAX);
     }
 
     #[test]
