@@ -188,6 +188,9 @@ impl TryFrom<wire::SketchCells> for SketchCells {
         if count > limits::SKETCH_CELLS {
             return Err(Refusal::too_many("counts", count, limits::SKETCH_CELLS));
         }
+        if wire.from.checked_add(count as u64).is_none() {
+            return Err(Refusal::invalid("from", "no sketch has so many cells"));
+        }
         let words = |bytes: &[u8], field: &str| -> Result<Vec<u64>, Refusal> {
             if bytes.len() != count * 8 {
                 return Err(Refusal::invalid(

@@ -177,3 +177,22 @@ fn a_delta_and_a_scan_get_on() {
         0,
     );
 }
+
+/// Found by fuzzing: the index of the cell after the last overflowed.
+#[test]
+fn cells_end_before_the_last_index() {
+    let cells = |from: &str| {
+        let id = r#"{"lineage":"1","version":"1","salt":"AAECAwQFBgcICQoLDA0ODw=="}"#;
+        let one = r#""sums":"AAAAAAAAAAA=","checks":"AAAAAAAAAAA=","counts":["0"]"#;
+        format!(r#"{{"answers":[{{"sketch":{{"id":{id},"from":"{from}",{one}}}}}]}}"#)
+    };
+    let last = "18446744073709551615";
+    refused(
+        response(&cells(last), 1),
+        Code::InvalidField,
+        "answers[0].sketch.from",
+        0,
+    );
+    let before = response(&cells("18446744073709551614"), 1).unwrap();
+    assert_eq!(before.answers.len(), 1);
+}
