@@ -192,7 +192,7 @@ type Checked<E> = Result<Result<(), Refusal>, E>;
 
 impl<T: LocalTxn> Step<'_, T> {
     fn answer(&mut self, asked: &ListRequest, answer: ListAnswer) -> Checked<T::Error> {
-        if let Some(no) = check_fit(&self.record, &asked.position, &answer) {
+        if let Some(no) = check_fit(&self.record, asked, &answer) {
             return Ok(Err(no));
         }
         match answer.answer {
@@ -478,11 +478,19 @@ impl<T: LocalTxn> Step<'_, T> {
 }
 
 /// Whether an answer can be an answer to what was asked.
-fn check_fit(record: &ListRecord, position: &Position, answer: &ListAnswer) -> Option<Refusal> {
+fn check_fit(record: &ListRecord, asked: &ListRequest, answer: &ListAnswer) -> Option<Refusal> {
     let lacks_payload = |row: &Row| matches!(row.content, Content::Stamp(_));
     if answer.details.iter().any(lacks_payload) {
         return Some(misfit("a detail comes with its payload"));
     }
+    if !answer.details.is_empty() {
+        // What was asked for would be asked for again, and again.
+        let wanted: BTreeSet<&ItemId> = asked.details.iter().collect();
+        if answer.details.iter().any(|row| !wanted.contains(&row.id)) {
+            return Some(misfit("details are of the items that were asked for"));
+        }
+    }
+    let position = &asked.position;
     let working = record.working();
     match (&answer.answer, position) {
         (Answer::Aligned | Answer::Adopt(_) | Answer::Delta(_), position)
