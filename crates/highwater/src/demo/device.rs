@@ -154,15 +154,9 @@ impl Device {
     ) -> Result<BTreeSet<String>> {
         let scans = self.report.full_scans;
         let before = self.traffic();
-        if let Some(groups) = &self.groups {
-            groups
-                .verify()
-                .await
-                .context("a device cannot check its groups")?;
-        }
-        for (group, (members, _)) in &self.members {
-            let checked = members.verify().await;
-            checked.with_context(|| format!("a device cannot check its copy of {group}"))?;
+        if let Some(client) = &self.client {
+            let checked = client.verify().await;
+            checked.context("a device cannot check its copies")?;
         }
         let groups = self.catch_up(connection, births).await?;
         self.report.full_scans = scans;
@@ -180,8 +174,10 @@ impl Device {
             .as_mut()
             .and_then(|all| all.next().now_or_never())
         {
-            if let Event::Repaired { rung, .. } = event {
-                *repair.rungs.entry(rung.as_str()).or_default() += 1;
+            if let Event::Repaired(receipt) = event {
+                *repair.rungs.entry(receipt.rung.as_str()).or_default() += 1;
+                let differs = &receipt.difference;
+                repair.differed += differs.added + differs.removed + differs.changed;
             }
         }
         self.repairs.push(repair);

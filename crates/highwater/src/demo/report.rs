@@ -76,6 +76,8 @@ pub(crate) struct RepairReport {
     /// Lists that were wrong, by the rung of the repair ladder that made them
     /// right.
     pub(crate) rungs: BTreeMap<&'static str, usize>,
+    /// Elements that differed, in all of them.
+    pub(crate) differed: u64,
     /// Requests of the sync that repaired them.
     pub(crate) requests: u64,
     /// Bytes it wrote to its socket, headers included.
@@ -175,7 +177,8 @@ impl Report {
         let head = [
             "repair of",
             "after",
-            "mended by",
+            "lists mended by",
+            "differed",
             "requests",
             "sent",
             "received",
@@ -191,6 +194,7 @@ impl Report {
                 repair.device.to_owned(),
                 repair.what.to_owned(),
                 rungs.join(", "),
+                repair.differed.to_string(),
                 repair.requests.to_string(),
                 bytes(repair.bytes_sent),
                 bytes(repair.bytes_received),
