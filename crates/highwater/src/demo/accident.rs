@@ -17,7 +17,7 @@ pub(crate) enum Accident {
     RowsAltered,
     /// Some rows are deleted.
     RowsLost,
-    /// Two rows have each other's place in the order.
+    /// The first and the last item have each other's place in the order.
     OrderSwapped,
     /// All details of a list are gone.
     DetailsLost,
@@ -43,7 +43,7 @@ impl Accident {
         match self {
             Self::RowsAltered => "5 rows altered",
             Self::RowsLost => "5 rows lost",
-            Self::OrderSwapped => "2 rows swapped",
+            Self::OrderSwapped => "order swapped",
             Self::DetailsLost => "details lost",
             Self::CursorWrong => "digest and version wrong",
             Self::FileOverwritten => "file overwritten",
@@ -83,14 +83,20 @@ impl Accident {
                 &format!("DELETE FROM row WHERE rowid IN ({some} LIMIT ?2)"),
                 params![list, ROWS],
             )?,
-            Self::OrderSwapped => db.execute(
-                &format!(
-                    "UPDATE row SET rank = (SELECT rank FROM row AS other WHERE other.rowid IN
-                        ({some} LIMIT 2) AND other.rowid <> row.rowid)
-                      WHERE rowid IN ({some} LIMIT 2)"
-                ),
-                params![list],
-            )?,
+            Self::OrderSwapped => {
+                let end = |order: &str| {
+                    let sql = format!(
+                        "SELECT rowid, rank FROM row WHERE list = ?1 AND id <> '' ORDER BY rank {order} LIMIT 1"
+                    );
+                    db.query_row(&sql, [list], |row| {
+                        Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+                    })
+                };
+                let (first, last) = (end("ASC")?, end("DESC")?);
+                let place = "UPDATE row SET rank = ?2 WHERE rowid = ?1";
+                db.execute(place, params![first.0, last.1])?
+                    + db.execute(place, params![last.0, first.1])?
+            }
             Self::DetailsLost => {
                 db.execute("UPDATE row SET payload = NULL WHERE list = ?1", [list])?
             }

@@ -132,11 +132,24 @@ impl Device {
         connection: &Connection<'_>,
         births: &BTreeMap<String, u64>,
     ) -> Result<BTreeSet<String>> {
-        let Some(accident) = self.accident.take().filter(|_| self.is_installed()) else {
-            return self.catch_up(connection, births).await;
+        let before = self.traffic();
+        let groups = self.catch_up(connection, births).await?;
+        let after = self.traffic();
+        let (rungs, differed) = self.take_receipts();
+        if !rungs.is_empty() {
+            self.repairs.push(RepairReport {
+                device: self.report.name,
+                what: "nothing that was done to it",
+                rungs,
+                differed,
+                requests: after.requests - before.requests,
+                bytes_sent: after.bytes_sent - before.bytes_sent,
+                bytes_received: after.bytes_received - before.bytes_received,
+            });
+        }
+        let Some(accident) = self.accident.take() else {
+            return Ok(groups);
         };
-        // What is due anyway is not the accident's price.
-        self.catch_up(connection, births).await?;
         let database = self.database(connection.folder);
         if accident.needs_the_file() {
             self.turn_off();
@@ -161,27 +174,34 @@ impl Device {
         let groups = self.catch_up(connection, births).await?;
         self.report.full_scans = scans;
         let after = self.traffic();
-        let mut repair = RepairReport {
+        let (rungs, differed) = self.take_receipts();
+        let repair = RepairReport {
             device: self.report.name,
             what,
             requests: after.requests - before.requests,
             bytes_sent: after.bytes_sent - before.bytes_sent,
             bytes_received: after.bytes_received - before.bytes_received,
-            ..RepairReport::default()
+            rungs,
+            differed,
         };
-        while let Some(Some(event)) = self
-            .events
-            .as_mut()
-            .and_then(|all| all.next().now_or_never())
-        {
-            if let Event::Repaired(receipt) = event {
-                *repair.rungs.entry(receipt.rung.as_str()).or_default() += 1;
-                let differs = &receipt.difference;
-                repair.differed += differs.added + differs.removed + differs.changed;
-            }
-        }
         self.repairs.push(repair);
         Ok(groups)
+    }
+
+    /// The rungs that mended its lists since the last call, and how many
+    /// elements differed.
+    fn take_receipts(&mut self) -> (BTreeMap<&'static str, usize>, u64) {
+        let (mut rungs, mut differed) = (BTreeMap::new(), 0);
+        let events = self.events.as_mut();
+        let mut next = events.map(|events| move || events.next().now_or_never().flatten());
+        while let Some(event) = next.as_mut().and_then(|next| next()) {
+            if let Event::Repaired(receipt) = event {
+                *rungs.entry(receipt.rung.as_str()).or_default() += 1;
+                let differs = &receipt.difference;
+                differed += differs.added + differs.removed + differs.changed;
+            }
+        }
+        (rungs, differed)
     }
 
     /// What its repairs cost.

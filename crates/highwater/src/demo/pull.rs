@@ -5,14 +5,20 @@ use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 /// The content codings that are accepted where pulls are compressed: those that
 /// the devices accept.
 pub(crate) const CODINGS: &str = "hw1, zstd, gzip";
 
+/// How long a connection may be idle: the server closes one after a while.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+
 /// A client that pulls whole lists over one kept connection.
 pub(crate) struct Puller {
     connection: BufReader<TcpStream>,
+    server: SocketAddr,
+    used: Instant,
     host: String,
     authorization: String,
     accept_encoding: Option<&'static str>,
@@ -28,6 +34,12 @@ pub(crate) struct Pulled {
     pub(crate) unchanged: bool,
 }
 
+fn open(server: SocketAddr) -> Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(server).context("cannot connect to pull whole lists")?;
+    stream.set_nodelay(true)?;
+    Ok(BufReader::with_capacity(64 * 1024, stream))
+}
+
 impl Puller {
     /// Connects. `accept_encoding`: the content codings that the answers may
     /// have; `None`: no compression.
@@ -36,10 +48,10 @@ impl Puller {
         token: &str,
         accept_encoding: Option<&'static str>,
     ) -> Result<Self> {
-        let stream = TcpStream::connect(server).context("cannot connect to pull whole lists")?;
-        stream.set_nodelay(true)?;
         Ok(Self {
-            connection: BufReader::with_capacity(64 * 1024, stream),
+            connection: open(server)?,
+            server,
+            used: Instant::now(),
             host: server.to_string(),
             authorization: format!("Bearer {token}"),
             accept_encoding,
@@ -54,6 +66,10 @@ impl Puller {
         owner: &str,
         etag: Option<&str>,
     ) -> Result<Option<Pulled>> {
+        if self.used.elapsed() > IDLE_MAX {
+            self.connection = open(self.server)?;
+        }
+        self.used = Instant::now();
         let mut request = format!(
             "GET /v1/lists/{kind}/{} HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\naccept: application/x-protobuf\r\n",
             percent_encoded(owner),
