@@ -32,12 +32,15 @@ pub enum Access {
 /// costs a pass over it.
 pub trait Sketches: Send + Sync {
     /// The sketch to offer to a device whose copy is wrong; `None`: none at
-    /// present. It may be older than `head`, of the same lineage.
+    /// present. It may be older than `head`, of the same lineage; if it is older
+    /// than the device's copy, of version `copy`, the device goes back to it and
+    /// comes forward again, so that one should not be.
     fn offer<R: Reads>(
         &self,
         reads: &R,
         list: &ListKey,
         head: &Head,
+        copy: Version,
     ) -> impl Future<Output = Result<Option<Arc<Encoding>>, R::Error>> + Send;
 
     /// Whether a list is long enough that its skeleton costs more than the first
@@ -60,6 +63,7 @@ impl Sketches for NoSketches {
         _reads: &R,
         _list: &ListKey,
         _head: &Head,
+        _copy: Version,
     ) -> impl Future<Output = Result<Option<Arc<Encoding>>, R::Error>> + Send {
         ready(Ok(None))
     }
@@ -210,7 +214,7 @@ async fn answer_list<R: Reads, K: Sketches>(
     };
     let answer = match standing {
         Standing::Right(answer) => answer,
-        Standing::Wrong(reason) => diverged(reads, sketches, &request.list, &head, reason).await?,
+        Standing::Wrong(reason) => diverged(reads, sketches, request, &head, reason).await?,
         Standing::Behind(cursor) => Answer::Delta(
             delta::delta(
                 reads,
@@ -286,12 +290,18 @@ fn scanning<'a>(head: &Head, scan: &'a Scan) -> Standing<'a> {
 async fn diverged<R: Reads, K: Sketches>(
     reads: &R,
     sketches: &K,
-    list: &ListKey,
+    request: &ListRequest,
     head: &Head,
     reason: DivergedReason,
 ) -> Result<Answer, R::Error> {
+    let copy = match &request.position {
+        Position::Cursor(cursor) if cursor.point.lineage == head.lineage => {
+            cursor.point.version.min(head.version)
+        }
+        _ => Version::ZERO,
+    };
     let offered = match sketches.is_worth_it(head) {
-        true => sketches.offer(reads, list, head).await?,
+        true => sketches.offer(reads, &request.list, head, copy).await?,
         false => None,
     };
     Ok(Answer::Diverged(Diverged {
@@ -334,7 +344,7 @@ async fn sketch<R: Reads, K: Sketches>(
     };
     match answer {
         Some(answer) => Ok(answer),
-        None => diverged(reads, sketches, list, head, DivergedReason::Digest).await,
+        None => diverged(reads, sketches, request, head, DivergedReason::Digest).await,
     }
 }
 

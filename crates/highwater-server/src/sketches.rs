@@ -9,8 +9,8 @@ use highwater_core::Head;
 use highwater_core::answer::Sketches;
 use highwater_core::reads::Reads;
 use highwater_core::sketch::{Encoding, Salt, Shelf};
-use highwater_protocol::ListKey;
 use highwater_protocol::message::SketchId;
+use highwater_protocol::{ListKey, Version};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ const ELEMENTS_MAX: u64 = 2_000_000;
 /// honest account holds. Beyond it, its devices are offered what is there.
 const ELEMENTS_PER_USER: u64 = 3_000_000;
 const MINUTE_MS: i64 = 60_000;
+/// How much cheaper it is to follow a list by what changed than to read it.
+const REFRESH_IS_CHEAPER: u64 = 16;
 
 /// A bounded cache of sketches.
 #[derive(Debug)]
@@ -85,8 +87,9 @@ impl SketchCache {
         SketchesFor { cache: self, actor }
     }
 
-    fn offered(&self, list: &ListKey, head: &Head) -> Option<Arc<Encoding>> {
-        self.shelf.lock().offer(list, head, self.clock.now_ms())
+    fn offered(&self, list: &ListKey, head: &Head, copy: Version) -> Option<Arc<Encoding>> {
+        let now_ms = self.clock.now_ms();
+        self.shelf.lock().offer(list, head, copy, now_ms)
     }
 
     async fn encode<R: Reads>(
@@ -95,21 +98,26 @@ impl SketchCache {
         actor: &Actor,
         list: &ListKey,
         head: &Head,
+        copy: Version,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
         // Someone else may have encoded it meanwhile.
-        if let Some(offered) = self.offered(list, head) {
+        if let Some(offered) = self.offered(list, head, copy) {
             return Ok(Some(offered));
         }
         if !self.shelf.lock().has_room(head.count, self.clock.now_ms()) {
-            return Ok(None);
+            return Ok(self.offered_old(list, head));
         }
         let Ok(_turn) = self.turns.acquire().await else {
             return Ok(None);
         };
-        let made = match self.refresh(reads, list).await? {
+        let refreshed = match self.may(actor, head.count / REFRESH_IS_CHEAPER) {
+            true => self.refresh(reads, list).await?,
+            false => return Ok(self.offered_old(list, head)),
+        };
+        let made = match refreshed {
             Some(made) => Some(made),
-            None if self.may(actor, head) => self.encode_anew(reads, list).await?,
-            None => None,
+            None if self.may(actor, head.count) => self.encode_anew(reads, list).await?,
+            None => return Ok(self.offered_old(list, head)),
         };
         let made = made.map(Arc::new);
         if let Some(made) = &made {
@@ -121,6 +129,11 @@ impl SketchCache {
             self.shelf.lock().keep(list, Arc::clone(made), now_ms);
         }
         Ok(made)
+    }
+
+    fn offered_old(&self, list: &ListKey, head: &Head) -> Option<Arc<Encoding>> {
+        let now_ms = self.clock.now_ms();
+        self.shelf.lock().offer_old(list, head, now_ms)
     }
 
     async fn refresh<R: Reads>(
@@ -146,12 +159,12 @@ impl SketchCache {
         Encoding::of(reads, list, Salt(salt)).await
     }
 
-    fn may(&self, actor: &Actor, head: &Head) -> bool {
+    fn may(&self, actor: &Actor, elements: u64) -> bool {
         match actor {
             Actor::Service => true,
             Actor::User(user) => {
                 let now_ms = self.clock.now_ms();
-                self.spent.lock().may(user, head.count, now_ms)
+                self.spent.lock().may(user, elements, now_ms)
             }
         }
     }
@@ -163,15 +176,16 @@ impl Sketches for SketchesFor<'_> {
         reads: &R,
         list: &ListKey,
         head: &Head,
+        copy: Version,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
         let cache = self.cache;
-        if let Some(offered) = cache.offered(list, head) {
+        if let Some(offered) = cache.offered(list, head, copy) {
             return Ok(Some(offered));
         }
         let flight = Arc::clone(cache.encoding.lock().entry(list.clone()).or_default());
         let made = {
             let _mine = flight.lock().await;
-            cache.encode(reads, self.actor, list, head).await
+            cache.encode(reads, self.actor, list, head, copy).await
         };
         let mut encoding = cache.encoding.lock();
         if Arc::strong_count(&flight) <= 2 {
@@ -252,24 +266,29 @@ mod tests {
         }
 
         async fn offer(&self) -> Option<Arc<Encoding>> {
+            self.offer_to(Version::ZERO).await
+        }
+
+        async fn offer_to(&self, copy: Version) -> Option<Arc<Encoding>> {
             let list = [self.list.clone()];
             let snapshot = self.store.snapshot(&list).await.unwrap();
             let ListState::Live(head) = snapshot.state(&self.list).await.unwrap() else {
                 return None;
             };
             let reader = self.cache.for_reader(&self.user);
-            reader.offer(&snapshot, &self.list, &head).await.unwrap()
+            let offered = reader.offer(&snapshot, &self.list, &head, copy);
+            offered.await.unwrap()
         }
     }
 
     #[tokio::test]
-    async fn a_sketch_is_offered_for_30_s_and_asked_for_until_60() {
+    async fn a_sketch_is_offered_for_a_second_and_asked_for_until_60() {
         let bed = Bed::new().await;
         let first = bed.offer().await.unwrap();
         bed.put(5..6, "new").await;
-        bed.pass(29_999);
+        bed.pass(999);
         assert_eq!(bed.offer().await.unwrap().id(), first.id());
-        bed.pass(1);
+        bed.pass(29_001);
         let second = bed.offer().await.unwrap();
         assert!(second.point().version > first.point().version);
         let reader = bed.cache.for_reader(&bed.user);
@@ -280,6 +299,33 @@ mod tests {
         // A clock that jumps back keeps nothing.
         bed.pass(-10_000_000);
         assert!(reader.find(&bed.list, &second.id()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_sketch_that_is_older_than_a_devices_copy_is_not_offered_to_it() {
+        let bed = Bed::new().await;
+        let first = bed.offer().await.unwrap();
+        bed.put(5..6, "new").await;
+        let copy = first.point().version.next();
+        assert_eq!(bed.offer_to(copy).await.unwrap().point().version, copy);
+    }
+
+    #[tokio::test]
+    async fn who_has_spent_their_share_is_offered_an_older_sketch() {
+        let bed = Bed::new().await;
+        let first = bed.offer().await.unwrap();
+        let Actor::User(user) = &bed.user else {
+            unreachable!()
+        };
+        bed.put(5..6, "new").await;
+        bed.pass(20_000);
+        let now_ms = bed.cache.clock.now_ms();
+        bed.cache.spent.lock().may(user, ELEMENTS_PER_USER, now_ms);
+        bed.cache
+            .spent
+            .lock()
+            .may(user, ELEMENTS_PER_USER - 200, now_ms);
+        assert_eq!(bed.offer().await.unwrap().id(), first.id());
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use highwater_core::sketch::{Encoding, Salt};
 use highwater_core::stamp::stamp_of;
 use highwater_protocol::codec::Format;
 use highwater_protocol::message::{Answer, Content, Row, SketchId, SyncRequest, SyncResponse};
-use highwater_protocol::{ItemId, ListKey, wire};
+use highwater_protocol::{ItemId, ListKey, Version, wire};
 use highwater_sdk::driver::Claim;
 use highwater_sdk::local::{Binding, Database, Found};
 use highwater_store::Store as _;
@@ -42,6 +42,7 @@ impl Sketches for Kept {
         reads: &R,
         list: &ListKey,
         _head: &Head,
+        _copy: Version,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
         if self.none {
             return Ok(None);

@@ -3,12 +3,15 @@
 
 use super::Encoding;
 use crate::head::Head;
-use highwater_protocol::ListKey;
 use highwater_protocol::message::SketchId;
+use highwater_protocol::{ListKey, Version};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How old a sketch may be and still be offered, in milliseconds.
+/// How old a sketch may be and be offered although the list has moved on, in
+/// milliseconds: what changed since costs the device twice.
+pub const FRESH_MS: i64 = 1_000;
+/// How old a sketch may be and be offered if no newer one is to be had.
 pub const OFFERED_MS: i64 = 30_000;
 /// How long a sketch is kept after it was made, in milliseconds.
 pub const KEPT_MS: i64 = 60_000;
@@ -48,14 +51,37 @@ impl Shelf {
         }
     }
 
-    /// The newest sketch of a list that may be offered beside `head`: of its
-    /// version, or not much older.
-    pub fn offer(&mut self, list: &ListKey, head: &Head, now_ms: i64) -> Option<Arc<Encoding>> {
+    /// The sketch to offer beside `head` to a device whose copy is of version
+    /// `copy` without a look at the list: of the head's version, or a little
+    /// older and not older than the copy.
+    pub fn offer(
+        &mut self,
+        list: &ListKey,
+        head: &Head,
+        copy: Version,
+        now_ms: i64,
+    ) -> Option<Arc<Encoding>> {
+        self.younger(FRESH_MS, list, head, now_ms)
+            .filter(|encoding| encoding.point().version >= copy)
+    }
+
+    /// What to offer if nothing newer is to be had.
+    pub fn offer_old(&mut self, list: &ListKey, head: &Head, now_ms: i64) -> Option<Arc<Encoding>> {
+        self.younger(OFFERED_MS, list, head, now_ms)
+    }
+
+    fn younger(
+        &mut self,
+        age_ms: i64,
+        list: &ListKey,
+        head: &Head,
+        now_ms: i64,
+    ) -> Option<Arc<Encoding>> {
         self.expire(now_ms);
         let newest = self.lists.get(list)?.last()?;
         let point = newest.encoding.point();
         let fits = point.lineage == head.lineage && point.version <= head.version;
-        let recent = newest.is_younger_than(OFFERED_MS, now_ms);
+        let recent = newest.is_younger_than(age_ms, now_ms);
         (point == head.point() || (fits && recent)).then(|| Arc::clone(&newest.encoding))
     }
 

@@ -104,6 +104,7 @@ impl Sketches for Kept {
         reads: &R,
         list: &ListKey,
         head: &Head,
+        _copy: Version,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
         if self.none {
             return Ok(None);

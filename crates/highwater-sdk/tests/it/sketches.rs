@@ -4,8 +4,8 @@ use highwater_core::Head;
 use highwater_core::answer::Sketches;
 use highwater_core::reads::Reads;
 use highwater_core::sketch::{Encoding, Salt, Shelf};
-use highwater_protocol::ListKey;
 use highwater_protocol::message::SketchId;
+use highwater_protocol::{ListKey, Version};
 use std::sync::{Arc, Mutex};
 
 const NOW_MS: i64 = 0;
@@ -24,6 +24,7 @@ impl Sketches for TestSketches {
         reads: &R,
         list: &ListKey,
         head: &Head,
+        _copy: Version,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
         let kept = self.0.lock().unwrap().newest(list);
         if let Some(kept) = kept.filter(|kept| kept.point() == head.point()) {
