@@ -182,7 +182,7 @@ fn a_delta_and_a_scan_get_on() {
 #[test]
 fn cells_end_before_the_last_index() {
     let cells = |from: &str| {
-        let id = r#"{"lineage":"1","version":"1","salt":"AAECAwQFBgcICQoLDA0ODw=="}"#;
+        let id = r#"{"lineage":"1","version":"1","salt":"1"}"#;
         let one = r#""sums":"AAAAAAAAAAA=","checks":"AAAAAAAAAAA=","counts":["0"]"#;
         format!(r#"{{"answers":[{{"sketch":{{"id":{id},"from":"{from}",{one}}}}}]}}"#)
     };
