@@ -15,6 +15,7 @@ mod read;
 mod record;
 mod replace;
 mod schema;
+mod scrub;
 mod txn;
 mod value;
 mod writer;
@@ -27,6 +28,7 @@ mod damage;
 pub use open::{Binding, Found};
 pub use read::{Condition, HeldList, ReadRow, Standing};
 pub use schema::SCHEMA;
+pub use scrub::{Scrub, ScrubbedList, scrub};
 pub use txn::SqliteTxn;
 pub use writer::SqliteLocal;
 

@@ -207,6 +207,9 @@ pub(super) fn recompute<T: LocalTxn>(
             }
             digest = digest.plus(row.stamp);
             count += 1;
+            if record.whole && row.payload.is_none() {
+                applied.wanted.push(row.id.clone());
+            }
             if lacks_its_payload(&row) {
                 txn.clear_payload(list, generation, &row.id)?;
                 wrong = true;

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::conformance::database;
-use super::{Condition, Database};
+use super::{Condition, Database, scrub};
 use bytes::Bytes;
 use highwater_core::local::{Generation, Likely, ListRecord, LocalRow, LocalStore, LocalTxn};
 use highwater_core::stamp::{row_check, stamp_of};
@@ -137,6 +137,49 @@ fn a_damaged_rank_stamp_or_check_is_reported_whatever_it_became() {
         assert_eq!(condition, Some(Condition::Damaged), "{damage}");
         assert!(device.recomputed().contains(&("c".to_owned(), false)));
     }
+}
+
+#[test]
+fn a_scrub_of_the_file_says_what_is_wrong_and_changes_nothing() {
+    let scrubbed = |damage: &str| {
+        let device = filled();
+        device
+            .db
+            .write(|local| {
+                let mut txn = local.begin()?;
+                let rows = txn.rows_by_id(&device.list, Generation(1), None, 10)?;
+                let mut record = ListRecord::new();
+                record.shown.digest = rows.iter().map(|stored| stored.row.stamp).collect();
+                record.shown.count = 4;
+                txn.save_record(&device.list, &record)?;
+                txn.commit()
+            })
+            .unwrap();
+        device.alter(damage);
+        let before = std::fs::read(&device.path).unwrap();
+        let scrub = scrub(&device.path).unwrap();
+        assert_eq!(std::fs::read(&device.path).unwrap(), before);
+        assert_eq!(scrub.binding.as_ref().unwrap().user, "u1");
+        let list = scrub.lists[0].clone();
+        let ids: Vec<String> = list.ids.iter().map(ToString::to_string).collect();
+        let counts = (list.rows, list.damaged, list.payloads_damaged);
+        (
+            scrub.is_sound(),
+            counts,
+            list.payloads_missing,
+            ids.join(","),
+        )
+    };
+    let nothing = String::new();
+    assert_eq!(scrubbed("SELECT 1"), (true, (4, 0, 0), 1, nothing.clone()));
+    let damage = "UPDATE row SET payload = x'00' WHERE id = 'b'";
+    assert_eq!(scrubbed(damage), (false, (4, 0, 1), 1, "b".to_owned()));
+    let damage = "UPDATE row SET rank = x'63ff' WHERE id = 'c'";
+    assert_eq!(scrubbed(damage), (false, (4, 1, 0), 1, "c".to_owned()));
+    let damage = "DELETE FROM row WHERE id = 'c'";
+    assert_eq!(scrubbed(damage), (false, (3, 0, 0), 1, nothing.clone()));
+    let damage = "UPDATE list SET shown_digest = zeroblob(16)";
+    assert_eq!(scrubbed(damage), (false, (4, 0, 0), 1, nothing));
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn connect(claim: &Claim, access: OpenFlags) -> Result<Connection, Error> {
 }
 
 /// 0 for a new database.
-fn schema_of(conn: &Connection, path: &Path) -> rusqlite::Result<Result<u32, Error>> {
+pub(super) fn schema_of(conn: &Connection, path: &Path) -> rusqlite::Result<Result<u32, Error>> {
     let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application = pragma("application_id")?;
     let schema = pragma("user_version")?;
@@ -166,7 +166,7 @@ fn schema_of(conn: &Connection, path: &Path) -> rusqlite::Result<Result<u32, Err
     })
 }
 
-fn binding_of(conn: &Connection) -> rusqlite::Result<Option<Binding>> {
+pub(super) fn binding_of(conn: &Connection) -> rusqlite::Result<Option<Binding>> {
     let meta = |name: &str| {
         conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
             row.get::<_, String>(0)
@@ -196,7 +196,7 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
 /// The engine does so earlier when it has nothing else to do.
 const WAL_PAGES: u32 = 4_000;
 
-fn explain(path: &Path, error: rusqlite::Error) -> Error {
+pub(super) fn explain(path: &Path, error: rusqlite::Error) -> Error {
     let path = path.to_path_buf();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::NotADatabase { path },

@@ -1,10 +1,11 @@
 //! A database file that is cut short, or not a database any more: it is moved
 //! aside, never deleted, a fresh one is filled, and the app is told.
 
+use crate::abnormal::costs;
 use crate::server::{TestServer, assert_equal, list};
 use futures::executor::block_on;
 use futures::{FutureExt as _, StreamExt as _};
-use highwater_sdk::{Client, Event, Events, SyncReport};
+use highwater_sdk::{Client, Event, Events};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ fn filled() -> (TempDir, PathBuf, Arc<TestServer>) {
     client.members("g1").unwrap();
     block_on(client.sync()).unwrap();
     client.close();
+    server.take_spent();
     (folder, path, server)
 }
 
@@ -37,7 +39,7 @@ fn replaced(events: &mut Events) -> Vec<PathBuf> {
 /// Opens the damaged database and fills a fresh one. Returns what the report
 /// says.
 #[track_caller]
-fn heals(server: &Arc<TestServer>, path: &Path, damaged: &[u8]) -> SyncReport {
+fn heals(server: &Arc<TestServer>, path: &Path, damaged: &[u8]) {
     let client = server.client(path);
     let aside = path.with_file_name("db.damaged-1");
     assert_eq!(fs::read(&aside).unwrap(), damaged, "kept as it was");
@@ -48,9 +50,9 @@ fn heals(server: &Arc<TestServer>, path: &Path, damaged: &[u8]) -> SyncReport {
     let report = block_on(client.sync()).unwrap();
     assert_eq!(report.replaced, Some(aside));
     assert_eq!((report.in_sync, report.scanned), (1, 3_001));
+    costs("a_file_that_was_cut_short", server.take_spent());
     assert_eq!(block_on(client.sync()).unwrap().replaced, None, "told once");
     block_on(assert_equal(server, &members));
-    report
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The SDK against a server in this process, and against sockets that fail.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod abnormal;
 mod crash;
 mod damaged_file;
 mod database;

@@ -41,8 +41,22 @@ pub(crate) enum Fault {
     Garble(u16, &'static str),
     /// It is never answered.
     Hang,
+    /// It is answered as it should be, and the answer is held back until
+    /// [`TestServer::resume`].
+    Late,
     /// It is answered as it should be.
     Nothing,
+}
+
+/// What was said between device and server: bytes of messages in protobuf,
+/// before compression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub(crate) requests: u64,
+    pub(crate) up: u64,
+    pub(crate) down: u64,
+    /// Of `down`: id, rank and payload of rows that came with their payload.
+    pub(crate) items: u64,
 }
 
 /// What was asked, and with which token.
@@ -73,6 +87,7 @@ struct Inner {
     response_bytes: Option<usize>,
     log: Vec<Asked>,
     last: Option<Response>,
+    spent: Spent,
 }
 
 /// Runs a future that never waits.
@@ -237,6 +252,11 @@ impl TestServer {
         std::mem::take(&mut self.inner.lock().unwrap().log)
     }
 
+    /// What was said since the last call.
+    pub(crate) fn take_spent(&self) -> Spent {
+        std::mem::take(&mut self.inner.lock().unwrap().spent)
+    }
+
     pub(crate) fn version(&self, list: &ListKey) -> Version {
         let snapshot = now(self.store.snapshot(&[])).unwrap();
         match now(snapshot.state(list)).unwrap() {
@@ -340,6 +360,7 @@ impl TestServer {
         if let Some(waits) = waits {
             let _ = waits.await;
         }
+        let up = request.body.len();
         let wire: wire::SyncRequest = Format::Protobuf.decode(request.body).unwrap();
         let parsed = SyncRequest::try_from(wire).unwrap();
         let (fault, taken) = {
@@ -395,13 +416,45 @@ impl TestServer {
                 body: Bytes::from_static(words.as_bytes()),
             }),
             Fault::Hang => std::future::pending().await,
-            Fault::Nothing => {
-                let response = ok(&self.answer(&parsed));
-                self.inner.lock().unwrap().last = Some(response.clone());
+            Fault::Late | Fault::Nothing => {
+                let answer = self.answer(&parsed);
+                let response = ok(&answer);
+                let held = {
+                    let mut inner = self.inner.lock().unwrap();
+                    inner.last = Some(response.clone());
+                    inner.spent.requests += 1;
+                    inner.spent.up += up as u64;
+                    inner.spent.down += response.body.len() as u64;
+                    inner.spent.items += answer.answers.iter().map(item_bytes).sum::<u64>();
+                    let late = matches!(fault, Fault::Late);
+                    late.then(|| {
+                        let (sender, receiver) = oneshot::channel();
+                        inner.paused.get_or_insert_default().push(sender);
+                        receiver
+                    })
+                };
+                if let Some(held) = held {
+                    let _ = held.await;
+                }
                 Ok(response)
             }
         }
     }
+}
+
+fn item_bytes(answer: &wire::ListAnswer) -> u64 {
+    use wire::list_answer::Answer;
+    let rows: &[wire::Row] = match &answer.answer {
+        Some(Answer::Delta(delta)) => &delta.rows,
+        Some(Answer::Scan(page)) => &page.rows,
+        Some(Answer::SketchRows(rows)) => &rows.rows,
+        _ => &[],
+    };
+    let bytes = |row: &wire::Row| {
+        let payload = row.payload.as_ref();
+        payload.map_or(0, |payload| row.id.len() + row.rank.len() + payload.len())
+    };
+    rows.iter().chain(&answer.details).map(bytes).sum::<usize>() as u64
 }
 
 /// A transport to a server in this process.
