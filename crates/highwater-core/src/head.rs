@@ -67,6 +67,18 @@ impl Head {
         Effect::Changed(self.version)
     }
 
+    /// Takes what the elements really count and sum to, at a new version. Returns
+    /// the head as it was, if it said otherwise.
+    pub fn correct(&mut self, count: u64, digest: Digest) -> Option<Self> {
+        if (self.count, self.digest) == (count, digest) {
+            return None;
+        }
+        let wrong = *self;
+        (self.count, self.digest) = (count, digest);
+        self.version = self.version.next();
+        Some(wrong)
+    }
+
     /// Lineage and version.
     #[must_use]
     pub const fn point(&self) -> Point {
@@ -112,5 +124,19 @@ mod tests {
         );
         assert_eq!((head.count, head.digest), (0, Digest::ZERO));
         assert_eq!(head.advance(None, None), Effect::Unchanged);
+    }
+
+    #[test]
+    fn a_corrected_head_takes_a_new_version_and_a_right_one_none() {
+        let mut head = Head::empty(Lineage::new(1).unwrap());
+        head.advance(None, Some(Stamp([1; 16])));
+        let right = head;
+        assert_eq!(head.correct(right.count, right.digest), None);
+        assert_eq!(head, right);
+        head.digest = Digest::ZERO;
+        let wrong = head;
+        assert_eq!(head.correct(right.count, right.digest), Some(wrong));
+        assert_eq!((head.count, head.digest), (right.count, right.digest));
+        assert_eq!(head.version, Version::new(2));
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use highwater_core::reads::{Item, ListState};
 use highwater_core::stamp::{lineage_of, stamp_of};
 use highwater_core::{Effect, Head};
-use highwater_protocol::{ItemId, Lineage, ListKey, OrderKey, Rank, Stamp, Version};
+use highwater_protocol::{Digest, ItemId, Lineage, ListKey, OrderKey, Rank, Stamp, Version};
 use highwater_store::{JobId, StoreError, WriteTxn};
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
@@ -444,6 +444,29 @@ impl<'a> SqliteTxn<'a> {
         Ok(())
     }
 
+    fn recount_now(&mut self, list: &ListKey) -> Result<Option<Head>> {
+        let mut entry = self.entry(list)?;
+        if !entry.is_live() {
+            return Ok(None);
+        }
+        let (mut count, mut digest) = (0, Digest::ZERO);
+        {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT stamp FROM elements WHERE list = ?1 AND deleted_at IS NULL",
+            )?;
+            let mut rows = statement.query([entry.n])?;
+            while let Some(row) = rows.next()? {
+                count += 1;
+                digest = digest.plus(Stamp(row.get(0)?));
+            }
+        }
+        let wrong = entry.head.correct(count, digest);
+        if wrong.is_some() {
+            self.stands(list, entry);
+        }
+        Ok(wrong)
+    }
+
     fn enqueue_now(&mut self, payload: &[u8]) -> Result<JobId> {
         self.changed = true;
         self.connection
@@ -560,6 +583,10 @@ impl WriteTxn for SqliteTxn<'_> {
         ids: &[ItemId],
     ) -> std::result::Result<(), StoreError> {
         Ok(self.discard_now(list, ended, ids)?)
+    }
+
+    async fn recount(&mut self, list: &ListKey) -> std::result::Result<Option<Head>, StoreError> {
+        Ok(self.recount_now(list)?)
     }
 
     async fn enqueue(&mut self, payload: Bytes) -> std::result::Result<JobId, StoreError> {

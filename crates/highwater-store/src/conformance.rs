@@ -104,6 +104,7 @@ macro_rules! conformance_tests {
                 a_purged_tombstone_hands_on_no_created
                 a_purge_needs_no_ended_lists_tombstones
                 a_purge_covers_many_lists
+                a_right_head_is_recounted_and_left_alone
             }
             random {
                 random_worlds_agree_with_the_model

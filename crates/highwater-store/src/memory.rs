@@ -12,6 +12,7 @@ mod world;
 use crate::drive::drive;
 use crate::store::{Backlog, Job, ListLine, PurgePolicy, Purged, Store, StoreError, Tick};
 use crate::write::{Abort, Committed, Write, WriteError};
+use highwater_core::Head;
 use highwater_core::reads::{Change, Item, ListState, Page, PageLimit, Payloads, Reads, ScanRows};
 use highwater_core::stamp::lineage_of;
 use highwater_protocol::{ItemId, ListKey, OrderKey, Version};
@@ -118,6 +119,18 @@ impl MemoryStore {
     /// Begins or ends a failure.
     pub fn set_outage(&self, outage: Option<Outage>) {
         *self.shared.outage.lock() = outage;
+    }
+
+    /// Alters a live list's head behind everyone's back, as a fault would.
+    pub fn forge_head(&self, list: &ListKey, forge: impl FnOnce(&mut Head)) {
+        let mut world = self.shared.world.lock();
+        let world = Arc::make_mut(&mut world);
+        if let Some(life) = world.lists.get_mut(list).map(|list| &mut list.life)
+            && let world::Life::Live(head) = life
+        {
+            forge(head);
+        }
+        self.shared.heads.write().states = world.states();
     }
 
     fn readable(&self) -> Result<Arc<World>, StoreError> {

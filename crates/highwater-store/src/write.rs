@@ -2,8 +2,8 @@
 
 use crate::store::{JobId, StoreError, Tick};
 use bytes::Bytes;
-use highwater_core::Effect;
 use highwater_core::reads::{Item, ListState};
+use highwater_core::{Effect, Head};
 use highwater_protocol::{ItemId, Lineage, ListKey, OrderKey, Rank};
 use std::future::Future;
 
@@ -70,7 +70,8 @@ pub enum WriteError<R> {
 
 /// What a transaction may do. Reads see the transaction's own writes.
 ///
-/// The cost of each call is O(log n) in the length of the list.
+/// The cost of each call but [`recount`](Self::recount) is O(log n) in the length
+/// of the list.
 ///
 /// # Panics
 /// Every call panics if its list was not declared: that is a fault of the
@@ -142,6 +143,18 @@ pub trait WriteTxn: Send {
         ended: Lineage,
         ids: &[ItemId],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Holds a live list's head against its elements: counts and sums them, and
+    /// corrects the head if it says otherwise. A head that is corrected takes a
+    /// new version, so that no version ever had two digests. Returns the head as
+    /// it was, if it was wrong.
+    ///
+    /// Costs O(n) in the length of the list, unlike the other calls: it is for
+    /// lists of which an audit has found that they are wrong.
+    fn recount(
+        &mut self,
+        list: &ListKey,
+    ) -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
 
     /// Queues work that survives a crash from this commit on.
     fn enqueue(&mut self, payload: Bytes)

@@ -256,3 +256,32 @@ fn damaged_pages_are_found() {
         }
     }
 }
+
+#[test]
+fn a_wrong_head_is_corrected_by_a_recount_at_a_new_version() {
+    for damage in [
+        "UPDATE lists SET count = count + 1 WHERE owner = 'a'",
+        "UPDATE lists SET digest = zeroblob(16) WHERE owner = 'a'",
+        "DELETE FROM elements WHERE list = 1 AND id = 'i9'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        sample(folder.path());
+        let raw = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        assert!(raw.execute(damage, []).unwrap() > 0);
+        drop(raw);
+        let store = open(folder.path());
+        let list = members("a");
+        block_on(async {
+            let wrong = head(&store, &list).await;
+            let committed = write(&store, vec![Step::Recount(list.clone())]).await;
+            assert_eq!(
+                committed.output,
+                [Outcome::Recounted(Some(wrong))],
+                "{damage}"
+            );
+            let mended = head(&store, &list).await;
+            assert_eq!(mended.version, wrong.version.next());
+        });
+        assert_eq!(store.check(|_| ()).unwrap().findings, [], "{damage}");
+    }
+}

@@ -47,6 +47,7 @@ pub enum Step {
     End(ListKey),
     Remains(ListKey, Lineage, usize),
     Discard(ListKey, Lineage, Vec<ItemId>),
+    Recount(ListKey),
     Enqueue(Bytes),
     Complete(JobId),
     /// The rules forbid the write.
@@ -66,6 +67,7 @@ pub enum Outcome {
     Items(Vec<Item>),
     Effect(Effect),
     Ended(Option<Lineage>),
+    Recounted(Option<Head>),
     Job(JobId),
     Nothing,
 }
@@ -109,7 +111,8 @@ impl Step {
             | Self::Delete(list, _)
             | Self::End(list)
             | Self::Remains(list, _, _)
-            | Self::Discard(list, _, _) => Some(list),
+            | Self::Discard(list, _, _)
+            | Self::Recount(list) => Some(list),
             Self::Enqueue(_) | Self::Complete(_) | Self::Refuse | Self::Panic | Self::Wait => None,
         }
     }
@@ -133,6 +136,7 @@ impl Step {
                 txn.discard(&list, ended, &ids).await?;
                 Outcome::Nothing
             }
+            Self::Recount(list) => Outcome::Recounted(txn.recount(&list).await?),
             Self::Enqueue(payload) => Outcome::Job(txn.enqueue(payload).await?),
             Self::Complete(job) => {
                 txn.complete(job).await?;

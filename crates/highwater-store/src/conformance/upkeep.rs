@@ -331,3 +331,34 @@ pub async fn a_purge_covers_many_lists<S: Store>(store: S) {
         assert_eq!(dead(&store, list).await.len() as u64, count.min(1));
     }
 }
+
+/// Also one that the same write has just moved; and what is not live has none.
+pub async fn a_right_head_is_recounted_and_left_alone<S: Store>(store: S) {
+    let (list, ended, absent) = (members("a"), members("ended"), members("absent"));
+    write(
+        &store,
+        vec![put(&list, "", "", "header"), put(&list, "a", "r", "x")],
+    )
+    .await;
+    write(
+        &store,
+        vec![put(&ended, "a", "", "x"), Step::End(ended.clone())],
+    )
+    .await;
+    let committed = write(
+        &store,
+        vec![
+            put(&list, "b", "r", "y"),
+            delete(&list, "a"),
+            Step::Recount(list.clone()),
+            Step::Recount(ended),
+            Step::Recount(absent),
+        ],
+    )
+    .await;
+    assert_eq!(committed.output[2..], vec![Outcome::Recounted(None); 3]);
+    let before = head(&store, &list).await;
+    let committed = write(&store, vec![Step::Recount(list.clone())]).await;
+    assert_eq!(committed.states, []);
+    assert_eq!(head(&store, &list).await, before);
+}

@@ -283,6 +283,23 @@ impl WriteTxn for MemoryTxn<'_> {
         Ok(())
     }
 
+    async fn recount(&mut self, list: &ListKey) -> Result<Option<Head>, StoreError> {
+        self.check(list);
+        let Some(before) = self.live(list) else {
+            return Ok(None);
+        };
+        let life = self.world.list(list);
+        let digest = life.rows.items().map(|item| item.stamp).collect();
+        let mut after = before;
+        let wrong = after.correct(life.rows.count() as u64, digest);
+        if wrong.is_some() {
+            life.life = Life::Live(after);
+            self.undo
+                .push(Undo::Stood(list.clone(), Life::Live(before)));
+        }
+        Ok(wrong)
+    }
+
     async fn enqueue(&mut self, payload: Bytes) -> Result<JobId, StoreError> {
         self.world.last_job += 1;
         let id = JobId(self.world.last_job);

@@ -128,3 +128,29 @@ fn an_outage_fails_as_it_says() {
         assert_eq!(found, ["c", "d"]);
     });
 }
+
+#[test]
+fn a_wrong_head_is_corrected_at_a_new_version_unless_the_write_is_refused() {
+    let store = MemoryStore::new([1; 16]);
+    let list = members("a");
+    block_on(async {
+        write(
+            &store,
+            vec![put(&list, "a", "", "x"), put(&list, "b", "", "y")],
+        )
+        .await;
+        let right = head(&store, &list).await;
+        store.forge_head(&list, |head| head.count = 9);
+        let wrong = head(&store, &list).await;
+        assert_eq!(wrong.count, 9);
+        let refused = Script::new(vec![Step::Recount(list.clone()), Step::Refuse]);
+        store.write(NOW, refused).await.unwrap_err();
+        assert_eq!(head(&store, &list).await, wrong);
+        let committed = write(&store, vec![Step::Recount(list.clone())]).await;
+        assert_eq!(committed.output, [Outcome::Recounted(Some(wrong))]);
+        let mended = head(&store, &list).await;
+        assert_eq!((mended.count, mended.digest), (right.count, right.digest));
+        assert_eq!(mended.version, right.version.next());
+        assert_eq!(committed.states, [(list.clone(), ListState::Live(mended))]);
+    });
+}
