@@ -57,6 +57,13 @@ pub struct Config {
     pub purge: PurgePolicy,
     /// How often tombstones are purged.
     pub purge_interval: Duration,
+    /// Rows that the background audit of heads reads in a second, on average; 0:
+    /// there is none.
+    pub audit_rows_per_s: u64,
+    /// How often an audit of all heads begins at most.
+    pub audit_interval: Duration,
+    /// Receipts of repairs that are kept; 0: devices are not asked for any.
+    pub receipts_kept: usize,
     /// Checked tokens that are remembered.
     pub tokens_remembered: usize,
     /// Pairs of user and group whose rights are remembered.
@@ -144,6 +151,15 @@ options! {
     purge_interval_s = "3600",
         "seconds between two purges of old deletions",
         |config, text| set(&mut config.purge_interval, seconds(text));
+    audit_rows_per_s = "20000",
+        "rows that the background audit of heads reads in a second on average; 0: there is no such audit",
+        |config, text| set(&mut config.audit_rows_per_s, number(text, 0));
+    audit_interval_s = "86400",
+        "seconds between the beginnings of two audits of all heads, at least",
+        |config, text| set(&mut config.audit_interval, seconds(text));
+    receipts_kept = "0",
+        "receipts of repairs to keep in memory, about 500 bytes each, up to 20 KB; 0: devices are not asked to post any",
+        |config, text| set(&mut config.receipts_kept, number(text, 0));
     tokens_remembered = "10000",
         "checked tokens to remember at least, about 550 bytes each",
         |config, text| set(&mut config.tokens_remembered, number(text, 0));
@@ -414,6 +430,9 @@ impl Default for Config {
                 per_list_max: 0,
             },
             purge_interval: Duration::ZERO,
+            audit_rows_per_s: 0,
+            audit_interval: Duration::ZERO,
+            receipts_kept: 0,
             tokens_remembered: 0,
             rights_remembered: 0,
         };

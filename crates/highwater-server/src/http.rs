@@ -8,15 +8,18 @@ mod groups;
 mod health;
 mod negotiate;
 mod reads;
+mod receipts;
 mod reply;
 pub(crate) mod serve;
 mod sync;
 
+use crate::audit::Suspects;
 use crate::auth::{Authenticator, Identity};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::Directory;
 use crate::metrics::Metrics;
+use crate::receipts::ReceiptBook;
 use crate::request_id::RequestId;
 use crate::stop::Stop;
 use crate::sync::Reader;
@@ -55,6 +58,10 @@ pub(crate) struct App<S> {
     pub(crate) stop: Stop,
     /// One for each request that may be answered at once.
     pub(crate) permits: Semaphore,
+    /// Lists whose heads are to be looked at soon.
+    pub(crate) suspects: Arc<Suspects>,
+    /// What devices told of their repairs.
+    pub(crate) receipts: ReceiptBook,
     pub(crate) started: Instant,
 }
 
@@ -104,7 +111,10 @@ pub(crate) fn router<S: Store>(app: &Arc<App<S>>) -> Router {
             put(groups::set_role::<S>),
         )
         .route("/v1/admin/import", post(admin::import::<S>))
+        .route("/v1/receipts", post(receipts::post::<S>))
         .route("/v1/admin/status", get(admin::status::<S>))
+        .route("/v1/admin/receipts", get(receipts::last::<S>))
+        .route("/v1/admin/audit", post(admin::audit::<S>))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready::<S>))
         .route("/metrics", get(health::metrics::<S>))
@@ -129,6 +139,9 @@ fn route(path: &str) -> &'static str {
         "groups" => "groups",
         "admin/import" => "admin/import",
         "admin/status" => "admin/status",
+        "admin/receipts" => "admin/receipts",
+        "admin/audit" => "admin/audit",
+        "receipts" => "receipts",
         _ if path.starts_with("lists/") => "lists",
         _ => match path
             .strip_prefix("groups/")

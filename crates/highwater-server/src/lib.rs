@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod audit;
 pub mod auth;
 mod clock;
 pub mod config;
@@ -33,6 +34,7 @@ mod generations;
 mod http;
 mod logging;
 mod metrics;
+mod receipts;
 mod request_id;
 mod sketches;
 mod stop;
@@ -44,10 +46,12 @@ pub use clock::Clock;
 pub use logging::{init_logging, log_filter};
 pub use metrics::Metrics;
 
+use crate::audit::Suspects;
 use crate::auth::{Authenticator, Keys};
 use crate::config::Config;
 use crate::domain::{Directory, FanOut, Rights};
 use crate::http::{App, router, serve};
+use crate::receipts::ReceiptBook;
 use crate::sketches::SketchCache;
 use crate::stop::{Stop, Stopper};
 use crate::sync::Reader;
@@ -120,6 +124,8 @@ impl<S: Store> Server<S> {
     fn into_app(self, fan_out: &Arc<FanOut<S>>, stop: Stop) -> App<S> {
         let metrics = Arc::new(Metrics::new());
         let rights = Rights::new(self.config.rights_remembered);
+        let suspects = Arc::new(Suspects::default());
+        let receipts = ReceiptBook::new(self.config.receipts_kept, Arc::clone(&metrics));
         App {
             authenticator: Authenticator::new(
                 self.keys,
@@ -129,7 +135,7 @@ impl<S: Store> Server<S> {
             reader: Reader::new(
                 self.store.clone(),
                 rights,
-                SketchCache::new(self.clock.clone()),
+                SketchCache::new(self.clock.clone(), Arc::clone(&suspects)),
                 Arc::clone(&metrics),
             ),
             directory: Directory::new(
@@ -139,6 +145,8 @@ impl<S: Store> Server<S> {
                 Arc::clone(&metrics),
             ),
             permits: Semaphore::new(self.config.requests_max),
+            suspects,
+            receipts,
             started: Instant::now(),
             config: self.config,
             store: self.store,

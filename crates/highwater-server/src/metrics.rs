@@ -35,6 +35,18 @@ struct ErrorLabel {
     error: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FoundByLabel {
+    found_by: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RepairLabels {
+    reason: &'static str,
+    rung: &'static str,
+    outcome: &'static str,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// Every figure, alive.
@@ -57,6 +69,9 @@ pub struct Metrics {
     jobs: Gauge,
     oldest_job: Seconds,
     purged: Counter,
+    audited: Counter,
+    mismatches: Family<FoundByLabel, Counter>,
+    repairs: Family<RepairLabels, Counter>,
 }
 
 /// How much work is queued, as a gauge shows it.
@@ -95,6 +110,9 @@ impl Metrics {
             jobs: Gauge::default(),
             oldest_job: Seconds::default(),
             purged: Counter::default(),
+            audited: Counter::default(),
+            mismatches: Family::default(),
+            repairs: Family::default(),
         };
         metrics.writable.set(1);
         metrics.register();
@@ -182,6 +200,21 @@ impl Metrics {
             "Tombstones dropped for their age or number",
             self.purged.clone(),
         );
+        registry.register(
+            "heads_audited",
+            "Heads that were held against their rows",
+            self.audited.clone(),
+        );
+        registry.register(
+            "head_mismatches",
+            "Heads that disagreed with their rows, by who found it",
+            self.mismatches.clone(),
+        );
+        registry.register(
+            "device_repairs",
+            "Repairs that devices posted receipts of, by reason, last rung and outcome",
+            self.repairs.clone(),
+        );
     }
 
     pub(crate) fn request_began(&self) {
@@ -265,6 +298,26 @@ impl Metrics {
 
     pub(crate) fn purged(&self, tombstones: u64) {
         self.purged.inc_by(tombstones);
+    }
+
+    pub(crate) fn audited(&self) {
+        self.audited.inc();
+    }
+
+    pub(crate) fn mismatched(&self, found_by: &'static str) {
+        self.mismatches
+            .get_or_create(&FoundByLabel { found_by })
+            .inc();
+    }
+
+    pub(crate) fn repaired(&self, reason: &'static str, rung: &'static str, mended: bool) {
+        let outcome = if mended { "mended" } else { "quarantined" };
+        let labels = RepairLabels {
+            reason,
+            rung,
+            outcome,
+        };
+        self.repairs.get_or_create(&labels).inc();
     }
 
     pub(crate) fn backlog(&self, backlog: BacklogReading) {

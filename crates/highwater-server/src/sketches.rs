@@ -3,6 +3,7 @@
 //! from an earlier one where there is one: a busy list's is kept current for the
 //! price of what changed.
 
+use crate::audit::Suspects;
 use crate::clock::Clock;
 use crate::domain::{Actor, UserId};
 use highwater_core::Head;
@@ -37,6 +38,7 @@ pub(crate) struct SketchCache {
     encoding: Mutex<HashMap<ListKey, Arc<tokio::sync::Mutex<()>>>>,
     turns: Semaphore,
     spent: Mutex<Spent>,
+    suspects: Arc<Suspects>,
 }
 
 /// Elements that were read in this minute, by the user who asked.
@@ -73,13 +75,14 @@ pub(crate) struct SketchesFor<'a> {
 }
 
 impl SketchCache {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, suspects: Arc<Suspects>) -> Self {
         Self {
             clock,
             shelf: Mutex::new(Shelf::new(ELEMENTS_MAX)),
             encoding: Mutex::default(),
             turns: Semaphore::new(ENCODINGS_AT_ONCE),
             spent: Mutex::default(),
+            suspects,
         }
     }
 
@@ -122,7 +125,8 @@ impl SketchCache {
         let made = made.map(Arc::new);
         if let Some(made) = &made {
             if made.digest() != head.digest {
-                tracing::error!(%list, head = %head.digest, rows = %made.digest(), "a head disagrees with its rows");
+                // The audit holds it against its rows, counts it and corrects it.
+                self.suspects.report(list);
                 return Ok(None);
             }
             let now_ms = self.clock.now_ms();
@@ -248,7 +252,10 @@ mod tests {
             let bed = Self {
                 store: MemoryStore::new([1; 16]),
                 list: ListKey::new("members", "g1").unwrap(),
-                cache: SketchCache::new(Clock::new(move || told.load(Ordering::Relaxed))),
+                cache: SketchCache::new(
+                    Clock::new(move || told.load(Ordering::Relaxed)),
+                    Arc::default(),
+                ),
                 now_ms,
                 user: Actor::User(UserId::new("u1").unwrap()),
             };

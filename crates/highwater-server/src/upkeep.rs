@@ -1,5 +1,6 @@
-//! The work that no request waits for: fan-out and purging.
+//! The work that no request waits for: fan-out, purging, and the audit of heads.
 
+use crate::audit;
 use crate::domain::FanOut;
 use crate::http::App;
 use highwater_store::Store;
@@ -26,6 +27,10 @@ impl Upkeep {
         let at = Arc::clone(app);
         workers.spawn(supervised("purge", Arc::clone(app), move || {
             tokio::spawn(purge(Arc::clone(&at)))
+        }));
+        let at = Arc::clone(app);
+        workers.spawn(supervised("audit", Arc::clone(app), move || {
+            tokio::spawn(audit::run(Arc::clone(&at)))
         }));
         Self { workers }
     }

@@ -3,19 +3,23 @@
 use super::groups::ChangedList;
 use super::negotiate::request_format;
 use super::{App, body, coding, head, reply, terms};
+use crate::audit::{Audited, Mismatch};
 use crate::auth::Identity;
 use crate::domain::{Actor, ImportRequest};
 use crate::fault;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use highwater_protocol::codec::Format;
-use highwater_protocol::{Code, Refusal};
+use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::Store;
 use http::{HeaderMap, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-fn service<S: Store>(app: &App<S>, headers: &HeaderMap) -> Result<Arc<Identity>, Refusal> {
+pub(super) fn service<S: Store>(
+    app: &App<S>,
+    headers: &HeaderMap,
+) -> Result<Arc<Identity>, Refusal> {
     let identity = app.identify(headers)?;
     match identity.actor {
         Actor::Service => Ok(identity),
@@ -100,6 +104,88 @@ pub(super) async fn status<S: Store>(State(app): State<Arc<App<S>>>, request: Re
     };
     match run.await {
         Ok(status) => reply::json(terms, StatusCode::OK, status).await,
+        Err(no) => reply::refusal(terms, no),
+    }
+}
+
+/// Rows that one request audits, about, if it does not say: a second's work.
+const AUDIT_ROWS: u64 = 200_000;
+
+/// Which lists to audit.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditRequest {
+    /// Lists after this one; left out: from the first.
+    after: Option<String>,
+    /// About so many rows, up to 200,000; a longer list is audited whole.
+    rows: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct AuditAnswer {
+    lists: u64,
+    rows: u64,
+    mismatches: Vec<ShownMismatch>,
+    /// Where to go on; left out: that was the last list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownMismatch {
+    list: String,
+    version: u64,
+    head_count: u64,
+    head_digest: String,
+    rows_count: u64,
+    rows_digest: String,
+    corrected: bool,
+}
+
+impl From<Audited> for AuditAnswer {
+    fn from(audited: Audited) -> Self {
+        let shown = |mismatch: Mismatch| ShownMismatch {
+            list: mismatch.list.to_string(),
+            version: mismatch.head.version.get(),
+            head_count: mismatch.head.count,
+            head_digest: mismatch.head.digest.to_string(),
+            rows_count: mismatch.rows.0,
+            rows_digest: mismatch.rows.1.to_string(),
+            corrected: mismatch.corrected,
+        };
+        Self {
+            lists: audited.lists,
+            rows: audited.rows,
+            mismatches: audited.mismatches.into_iter().map(shown).collect(),
+            next: audited.next.map(|list| list.to_string()),
+        }
+    }
+}
+
+/// `POST /v1/admin/audit`: some of the heads against their rows.
+pub(super) async fn audit<S: Store>(State(app): State<Arc<App<S>>>, request: Request) -> Response {
+    let terms = terms(&request);
+    let run = async {
+        let (parts, body) = request.into_parts();
+        service(&app, &parts.headers)?;
+        let body = body::read(&app, &parts.headers, body).await?;
+        let asked: AuditRequest = match body.is_empty() {
+            true => AuditRequest::default(),
+            false => serde_json::from_slice(&body).map_err(|error| {
+                let message = format!("the body is not the expected JSON: {error}");
+                Refusal::new(Code::MalformedMessage, message)
+            })?,
+        };
+        let after = asked.after.map(|list| list.parse::<ListKey>()).transpose();
+        let after = after.map_err(|no| no.within("after"))?;
+        let rows = asked.rows.unwrap_or(AUDIT_ROWS).clamp(1, AUDIT_ROWS);
+        let audited = app.audit(after, rows).await;
+        audited
+            .map(AuditAnswer::from)
+            .map_err(|error| fault::of_store(&error))
+    };
+    match run.await {
+        Ok(answer) => reply::json(terms, StatusCode::OK, answer).await,
         Err(no) => reply::refusal(terms, no),
     }
 }

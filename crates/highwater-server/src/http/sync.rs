@@ -27,5 +27,8 @@ async fn answer<S: Store>(app: &App<S>, request: Request) -> Result<wire::SyncRe
     };
     let request = coding::off_thread(bytes, parse).await?;
     let response = app.reader.sync(&identity.actor, &request).await?;
-    Ok(response.into())
+    let mut response = wire::SyncResponse::from(response);
+    // Whoever is aligned has nothing to tell, and is not told either.
+    response.receipts = app.receipts.wants_any() && !response.answers.is_empty();
+    Ok(response)
 }

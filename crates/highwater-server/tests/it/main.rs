@@ -1,6 +1,7 @@
 //! The server as others meet it: its rules on a store, and all of it over HTTP.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod audit;
 mod bad_input;
 mod encodings;
 mod failing_store;
@@ -11,6 +12,7 @@ mod import;
 mod kit;
 mod logs;
 mod operating;
+mod receipts;
 mod rights;
 mod rules;
 mod shutdown;
