@@ -39,7 +39,7 @@ failed; 2 for wrong options.
 
 Examples:
   highwater-bench                                   all, in full size
-  highwater-bench --only catchup,write.latency      some; catchup is all of catchup.…
+  highwater-bench catchup write.latency             some; catchup is all of catchup.…
   highwater-bench --json bench.jsonl >/dev/null     into a file, and a table
   highwater-bench --dir /mnt/fast --only write      on another disk
   highwater-bench --quick --only page.deep          small: shows that it works";
@@ -49,11 +49,15 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "highwater-bench", version, after_help = EXAMPLES)]
 struct Args {
+    /// Measure only these: names, or what names begin with [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
     /// List the benches, and measure nothing
     #[arg(long)]
     list: bool,
 
-    /// Measure only these: names, or what names begin with
+    /// The same, as one argument
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<String>,
 
@@ -118,7 +122,8 @@ fn run(args: Args) -> Result<bool> {
         writeln!(std::io::stdout(), "{kib}")?;
         return Ok(true);
     }
-    let chosen = bench::named(&args.only).map_err(|name| anyhow!(UnknownBench(name)))?;
+    let only: Vec<String> = args.names.iter().chain(&args.only).cloned().collect();
+    let chosen = bench::named(&only).map_err(|name| anyhow!(UnknownBench(name)))?;
     if args.list {
         let mut out = std::io::stdout().lock();
         for bench in chosen {

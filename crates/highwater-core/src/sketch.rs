@@ -287,6 +287,7 @@ impl Decoder {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use highwater_protocol::{Lineage, Point, Version};

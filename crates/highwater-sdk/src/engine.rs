@@ -608,7 +608,10 @@ impl Engine {
         let retry = retry.map(|at| at.max(self.paused_until_ms));
         let silence = self.background.as_ref().map(Background::next_ms);
         let batch = self.batch.ends_at_ms();
-        let audit = self.background.as_ref().and(self.auditor.next_ms());
+        let audit = self
+            .background
+            .as_ref()
+            .and_then(|_| self.auditor.next_ms());
         let audit = audit.map(|at| at.max(self.paused_until_ms));
         let times = [retry, silence, batch, audit];
         let at_ms = times.into_iter().flatten().min()?;

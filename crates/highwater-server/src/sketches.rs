@@ -344,7 +344,11 @@ mod tests {
             bed.put(round..round + 3, if round % 2 == 0 { "a" } else { "b" })
                 .await;
             let offered = bed.offer().await.unwrap();
-            let snapshot = bed.store.snapshot(&[bed.list.clone()]).await.unwrap();
+            let snapshot = bed
+                .store
+                .snapshot(std::slice::from_ref(&bed.list))
+                .await
+                .unwrap();
             let anew = Encoding::of(&snapshot, &bed.list, offered.id().salt)
                 .await
                 .unwrap()

@@ -1,6 +1,7 @@
 //! One file a verb: what it takes, and what it does.
 
 pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod import;

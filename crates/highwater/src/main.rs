@@ -42,6 +42,7 @@ enum Command {
     Backup(commands::backup::Args),
     Restore(commands::restore::Args),
     Check(commands::check::Args),
+    Bench(commands::bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => commands::backup::run(args),
         Command::Restore(args) => commands::restore::run(args),
         Command::Check(args) => commands::check::run(args),
+        Command::Bench(args) => commands::bench::run(args),
     };
     exit::report(outcome)
 }

@@ -30,7 +30,7 @@ pub struct MemoryTxn<'a> {
 /// What was there before a write.
 #[derive(Debug)]
 enum Undo {
-    Record(ListKey, Option<ListRecord>),
+    Record(ListKey, Option<Box<ListRecord>>),
     Row(ListKey, Generation, ItemId, Option<StoredRow>),
     Rows(ListKey, Generation, Rows),
 }
@@ -136,7 +136,7 @@ impl Drop for MemoryTxn<'_> {
         while let Some(undo) = self.undo.pop() {
             match undo {
                 Undo::Record(list, Some(record)) => {
-                    self.kept.records.insert(list, record);
+                    self.kept.records.insert(list, *record);
                 }
                 Undo::Record(list, None) => {
                     self.kept.records.remove(&list);
@@ -172,7 +172,8 @@ impl LocalTxn for MemoryTxn<'_> {
 
     fn save_record(&mut self, list: &ListKey, record: &ListRecord) -> Result<(), Infallible> {
         let before = self.kept.records.insert(list.clone(), record.clone());
-        self.undo.push(Undo::Record(list.clone(), before));
+        self.undo
+            .push(Undo::Record(list.clone(), before.map(Box::new)));
         Ok(())
     }
 

@@ -42,7 +42,7 @@ impl Replica {
         let begun = record.audit.take();
         let begun = begun.filter(|audit| audit.generation == generation);
         let after = begun.as_ref().map(|audit| audit.after.clone());
-        let mut audit = begun.unwrap_or(Audit {
+        let mut audit = begun.unwrap_or_else(|| Audit {
             generation,
             after: ItemId::header(),
             digest: Digest::ZERO,

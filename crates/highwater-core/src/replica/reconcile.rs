@@ -137,7 +137,7 @@ impl<T: LocalTxn> Step<'_, T> {
         let id = cells.id;
         let generation = self.record.shown.generation;
         each_stamp(self.txn, self.list, generation, |_, stamp| {
-            own.push(element_of(&id, stamp))
+            own.push(element_of(&id, stamp));
         })?;
         let decode = Decode {
             id: cells.id,

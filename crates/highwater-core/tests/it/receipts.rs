@@ -226,7 +226,7 @@ fn an_audit_finds_what_no_sync_can_see() {
     let damages: [(&str, Damage); 5] = [
         ("lost", |rows| drop(rows.remove(&id("item-000700")))),
         ("altered", |rows| {
-            rows.get_mut(&id("item-000700")).unwrap().check ^= 1
+            rows.get_mut(&id("item-000700")).unwrap().check ^= 1;
         }),
         ("forged whole", |rows| {
             let row = rows.get_mut(&id("item-000700")).unwrap();

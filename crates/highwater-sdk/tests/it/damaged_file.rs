@@ -44,7 +44,7 @@ fn heals(server: &Arc<TestServer>, path: &Path, damaged: &[u8]) {
     let aside = path.with_file_name("db.damaged-1");
     assert_eq!(fs::read(&aside).unwrap(), damaged, "kept as it was");
     let mut events = client.events();
-    assert_eq!(replaced(&mut events), [aside.clone()]);
+    assert_eq!(replaced(&mut events), std::slice::from_ref(&aside));
     assert_eq!(replaced(&mut client.events()), [] as [PathBuf; 0]);
     let members = client.members("g1").unwrap();
     let report = block_on(client.sync()).unwrap();

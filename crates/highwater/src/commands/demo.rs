@@ -8,14 +8,15 @@ use anyhow::{Context as _, Result};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// Replay a real history to four devices, and compare every copy
+/// Replay a real history to five devices, and compare every copy
 #[derive(clap::Args)]
 #[command(after_help = "\
 Starts a server on a free loopback port and an embedded database in a temporary folder, and
 replays eight years of membership changes of a large open-source organisation, transaction by
-transaction, while four devices live through it: one of a busy user that is always online, one
-that is away for six weeks at a time, one that is installed fresh in the last year, and one of a
-newcomer. At the end every list of every device is compared, element by element, with the
+transaction, while five devices live through it: one of a busy user that is always online, one
+that is away for six weeks at a time, one that is installed fresh in the last year, one of a
+newcomer, and an unlucky one, whose database is damaged in six ways. In the middle the server
+loses its database, and an older backup is restored. At the end every list of every device is compared, element by element, with the
 server's database (read with plain SQL) and with the history itself. Bytes are counted on the
 sockets, headers included, for the devices and for the whole pulls that they are compared with.
 
@@ -71,7 +72,7 @@ pub(crate) fn run(args: Args) -> Result<Verdict> {
         quiet: args.headless,
     };
     if !args.headless {
-        eprintln!("replaying {} transactions to four devices", history.len());
+        eprintln!("replaying {} transactions to five devices", history.len());
     }
     let report = demo::run(&runtime()?, &history, folder, settings)?;
     if let Some(path) = &args.json {

@@ -139,7 +139,7 @@ impl Device {
         if !rungs.is_empty() {
             self.repairs.push(RepairReport {
                 device: self.report.name,
-                what: "nothing that was done to it",
+                what: "a group created again",
                 rungs,
                 differed,
                 requests: after.requests - before.requests,
@@ -195,10 +195,14 @@ impl Device {
         let events = self.events.as_mut();
         let mut next = events.map(|events| move || events.next().now_or_never().flatten());
         while let Some(event) = next.as_mut().and_then(|next| next()) {
-            if let Event::Repaired(receipt) = event {
-                *rungs.entry(receipt.rung.as_str()).or_default() += 1;
-                let differs = &receipt.difference;
-                differed += differs.added + differs.removed + differs.changed;
+            match event {
+                Event::Repaired(receipt) => {
+                    *rungs.entry(receipt.rung.as_str()).or_default() += 1;
+                    let differs = &receipt.difference;
+                    differed += differs.added + differs.removed + differs.changed;
+                }
+                Event::Replaced { .. } => *rungs.entry("new database").or_default() += 1,
+                _ => {}
             }
         }
         (rungs, differed)

@@ -108,3 +108,18 @@ fn a_second_server_on_the_same_data_is_refused() {
     assert_eq!(output.status.code(), Some(3), "{error}");
     assert!(error.contains("another process"), "{error}");
 }
+
+#[test]
+fn benchmarks_that_are_not_built_are_named_with_a_remedy() {
+    let alone = tempfile::tempdir().unwrap();
+    let program = alone.path().join("highwater");
+    std::fs::copy(env!("CARGO_BIN_EXE_highwater"), &program).unwrap();
+    let output = std::process::Command::new(program)
+        .args(["bench", "repair"])
+        .env("PATH", alone.path())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    assert!(error.contains("make bench"), "{error}");
+}
