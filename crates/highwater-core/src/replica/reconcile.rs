@@ -68,7 +68,7 @@ impl Decode {
     fn next_range(&self) -> usize {
         let have = self.decoder.cells();
         // About 1.35 cells are needed for each; the estimate is a fifth off.
-        let wanted = self.decoder.estimate().saturating_mul(19) / 10 + 32;
+        let wanted = self.decoder.estimate().saturating_mul(17) / 10 + 32;
         let most = usize::try_from(self.elements.saturating_mul(3)).unwrap_or(usize::MAX);
         wanted
             .saturating_sub(have)
