@@ -170,6 +170,29 @@ mod tests {
     }
 
     #[test]
+    fn receipts_with_many_empty_entries_are_refused_before_they_are_decoded() {
+        let refused = |format, body: &[u8]| {
+            let no = check_receipts(format, body).map_err(|no| (no.code, no.field, no.limit));
+            no.err()
+        };
+        let too_many = |field: &str| Some((Code::TooMany, field.to_owned(), 100));
+        let receipts = |count: usize| [0x0a, 0].repeat(count);
+        assert_eq!(refused(Format::Protobuf, &receipts(100)), None);
+        let flood = receipts(4_000_000);
+        assert_eq!(refused(Format::Protobuf, &flood), too_many("receipts"));
+        let ids = |count: u8| {
+            let ids = [0x4a, 0].repeat(usize::from(count));
+            [&[0x0a, 2 * count][..], &ids].concat()
+        };
+        assert_eq!(refused(Format::Protobuf, &ids(60)), None);
+        let mut many = vec![0x0a, 0xca, 0x01];
+        many.extend([0x4a, 0].repeat(101));
+        assert_eq!(refused(Format::Protobuf, &many), too_many("receipts.ids"));
+        let json = format!(r#"{{"receipts":[{}]}}"#, vec!["{}"; 20_000].join(","));
+        assert_eq!(refused(Format::Json, json.as_bytes()), too_many("receipts"));
+    }
+
+    #[test]
     fn what_is_malformed_passes_and_is_named_by_the_decoder() {
         for body in [&[0xff; 20][..], &[0x12, 0xff, 0xff], &[], &[0x13]] {
             assert_eq!(check_sync_request(Format::Protobuf, body), Ok(()));

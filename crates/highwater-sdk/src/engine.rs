@@ -28,7 +28,7 @@ use futures::future::{Either, pending};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _, select_biased};
 use highwater_core::local::{Changes, Phase};
-use highwater_core::replica::{self, Audited, Replica, RequestId};
+use highwater_core::replica::{self, Audited, Receipt, Replica, RequestId};
 use highwater_protocol::message::{SyncRequest, SyncResponse};
 use highwater_protocol::{ItemId, ListKey};
 use std::collections::BTreeMap;
@@ -91,6 +91,10 @@ pub(crate) struct Engine {
     failure: Option<Error>,
     /// Where the last damaged database is, until it is reported.
     replaced: Option<PathBuf>,
+    /// The server would like to be told of repairs, as it last said.
+    wants_receipts: bool,
+    /// What it is to be told.
+    receipts: Vec<Receipt>,
     background: Option<Background>,
     auditor: Auditor,
     batch: Batch,
@@ -128,6 +132,8 @@ impl Engine {
             refused: BTreeMap::new(),
             failure: None,
             replaced: None,
+            wants_receipts: false,
+            receipts: Vec::new(),
             background: None,
             auditor: Auditor::new(audit_every_ms),
             batch: Batch::default(),
@@ -354,6 +360,7 @@ impl Engine {
             request,
             outcome,
             bytes,
+            wants_receipts,
         } = exchange;
         let response = match outcome {
             Ok(response) => response,
@@ -382,6 +389,9 @@ impl Engine {
         }
         self.work.count(&request, &response, &mut self.waiters);
         self.replica.measured(id, bytes);
+        if !response.answers.is_empty() {
+            self.wants_receipts = wants_receipts;
+        }
         self.apply(now_ms, id, &request, response)
     }
 

@@ -17,6 +17,59 @@ pub(crate) struct Backend {
     authorization: String,
 }
 
+/// Which server an operator asks, and with what right.
+#[derive(clap::Args)]
+pub(crate) struct Operator {
+    /// The server's URL
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HIGHWATER_SERVER",
+        default_value = "http://127.0.0.1:7420"
+    )]
+    server: String,
+    /// A service's token: `highwater token --service`
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "HIGHWATER_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+}
+
+impl Operator {
+    /// The server, as this operator may ask it.
+    pub(crate) fn backend(&self) -> Result<Backend> {
+        let token = self.token.as_deref().ok_or_else(|| {
+            BadInput("a token is needed: --token, or HIGHWATER_TOKEN; `highwater token --service` issues one".to_owned())
+        })?;
+        Ok(Backend::new(&self.server, token))
+    }
+}
+
+/// What `/v1/admin/audit` says of some lists.
+#[derive(Deserialize)]
+pub(crate) struct Audited {
+    pub(crate) lists: u64,
+    pub(crate) rows: u64,
+    pub(crate) mismatches: Vec<Mismatch>,
+    /// Where to go on.
+    pub(crate) next: Option<String>,
+}
+
+/// A head that its rows deny.
+#[derive(Deserialize)]
+pub(crate) struct Mismatch {
+    pub(crate) list: String,
+    pub(crate) version: u64,
+    pub(crate) head_count: u64,
+    pub(crate) head_digest: String,
+    pub(crate) rows_count: u64,
+    pub(crate) rows_digest: String,
+    pub(crate) corrected: bool,
+}
+
 /// What `/v1/admin/status` says, as far as it is needed here.
 #[derive(Deserialize)]
 pub(crate) struct Status {
@@ -59,15 +112,27 @@ impl Backend {
         self.post("/v1/admin/import", &json!({ "at": at, "changes": changes }))
     }
 
+    /// Has the server hold some heads against their items: of the lists after
+    /// this one, or the first.
+    pub(crate) fn audit(&self, after: Option<&str>) -> Result<Audited> {
+        let value = self.post("/v1/admin/audit", &json!({ "after": after }))?;
+        serde_json::from_value(value).context("the server's audit is not what it should be")
+    }
+
+    /// The last receipts of repairs that devices posted, the newest first; and
+    /// whether the server asks for any.
+    pub(crate) fn receipts(&self) -> Result<(bool, Vec<Value>)> {
+        let mut value = self.get("/v1/admin/receipts")?;
+        let wanted = value["wanted"].as_bool().unwrap_or_default();
+        match value["receipts"].take() {
+            Value::Array(receipts) => Ok((wanted, receipts)),
+            _ => Err(anyhow!("the server's receipts are not what they should be")),
+        }
+    }
+
     /// How the server is.
     pub(crate) fn status(&self) -> Result<Status> {
-        let url = format!("{}/v1/admin/status", self.server);
-        let answer = self
-            .agent
-            .get(&url)
-            .header("authorization", &self.authorization)
-            .call();
-        let value = read(&url, answer)?;
+        let value = self.get("/v1/admin/status")?;
         serde_json::from_value(value).context("the server's status is not what it should be")
     }
 
@@ -80,6 +145,16 @@ impl Backend {
             std::thread::sleep(Duration::from_millis(2));
         }
         Err(anyhow!("the server's queued work does not come to an end"))
+    }
+
+    fn get(&self, path: &str) -> Result<Value> {
+        let url = format!("{}{path}", self.server);
+        let answer = self
+            .agent
+            .get(&url)
+            .header("authorization", &self.authorization)
+            .call();
+        read(&url, answer)
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Value> {

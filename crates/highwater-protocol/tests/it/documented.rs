@@ -60,6 +60,8 @@ fn every_worked_example_encodes_to_its_bytes() {
             "SyncRequest" => both_ways::<wire::SyncRequest>(json),
             "SyncResponse" => both_ways::<wire::SyncResponse>(json),
             "Error" => both_ways::<wire::Error>(json),
+            "Receipts" => both_ways::<wire::Receipts>(json),
+            "ReceiptsTaken" => both_ways::<wire::ReceiptsTaken>(json),
             other => panic!("no such message: {other}"),
         };
         checked += 1;

@@ -5,11 +5,12 @@ use crate::error::Error;
 use crate::shared::Shared;
 use highwater_core::replica::RequestId;
 use highwater_protocol::codec::{Format, entry_bytes};
-use highwater_protocol::message::{SyncRequest, SyncResponse};
+use highwater_protocol::message::{Receipts, SyncRequest, SyncResponse};
 use highwater_protocol::{Code, Refusal, wire};
 use std::sync::Arc;
 
 const SYNC: &str = "/v1/sync";
+const RECEIPTS: &str = "/v1/receipts";
 
 /// A request that has ended.
 pub(super) struct Exchange {
@@ -21,6 +22,8 @@ pub(super) struct Exchange {
     /// Bytes of each list's entry in the request and in its answer, in protobuf,
     /// before compression.
     pub(super) bytes: Vec<(u64, u64)>,
+    /// The server would like to be told of repairs.
+    pub(super) wants_receipts: bool,
 }
 
 impl Exchange {
@@ -36,13 +39,15 @@ impl Exchange {
             .iter()
             .map(|list| (entry_bytes(list), 0))
             .collect();
-        let outcome = sync(&shared, &asked, &mut bytes).await;
+        let mut wants_receipts = false;
+        let outcome = sync(&shared, &asked, &mut bytes, &mut wants_receipts).await;
         Self {
             number,
             id,
             request,
             outcome,
             bytes,
+            wants_receipts,
         }
     }
 }
@@ -52,6 +57,7 @@ async fn sync(
     shared: &Shared,
     request: &wire::SyncRequest,
     bytes: &mut [(u64, u64)],
+    wants_receipts: &mut bool,
 ) -> Result<SyncResponse, Error> {
     let body = Format::Protobuf.encode(request);
     let mut token = shared.tokens.current().await?;
@@ -69,6 +75,7 @@ async fn sync(
             let decoded = format(&response).decode::<wire::SyncResponse>(response.body);
             return decoded
                 .and_then(|answer| {
+                    *wants_receipts = answer.receipts;
                     for answer in &answer.answers {
                         if let Some((_, down)) = bytes.get_mut(answer.list as usize) {
                             *down = entry_bytes(answer);
@@ -98,6 +105,21 @@ fn format(response: &Response) -> Format {
     named
         .and_then(Format::from_content_type)
         .unwrap_or_default()
+}
+
+/// Tells the server of repairs. Whether that worked is nobody's concern: what
+/// was told is for people to look at.
+pub(super) async fn post_receipts(shared: Arc<Shared>, receipts: Receipts) {
+    let Ok(token) = shared.tokens.current().await else {
+        return;
+    };
+    let request = Request {
+        url: shared.server.join(RECEIPTS),
+        token,
+        body: Format::Protobuf.encode(&wire::Receipts::from(receipts)),
+        content_type: Format::Protobuf.content_type(),
+    };
+    let _ = shared.driver.transport.send(request).await;
 }
 
 /// Whether another token may help. A code that is not known here is judged by

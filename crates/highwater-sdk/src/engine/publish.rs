@@ -1,10 +1,13 @@
 //! From what the replica reports to what the app hears.
 
 use super::Engine;
+use super::exchange::post_receipts;
 use crate::error::Error;
 use crate::event::Event;
 use highwater_core::local::Phase;
 use highwater_core::replica::{Event as Reported, Receipt};
+use highwater_protocol::limits;
+use highwater_protocol::message::Receipts;
 use std::sync::Arc;
 
 impl Engine {
@@ -58,12 +61,21 @@ impl Engine {
                 _ => {}
             }
         }
+        if !self.receipts.is_empty() {
+            let receipts = Receipts(std::mem::take(&mut self.receipts));
+            let post = post_receipts(Arc::clone(&shared), receipts);
+            shared.driver.spawn.spawn(Box::pin(post));
+        }
     }
 
-    /// A repair ended: those who wait are told of it.
+    /// A repair ended: those who wait are told of it, and the server, if it
+    /// asked for that.
     fn note(&mut self, receipt: &Receipt) {
         for waiter in &mut self.waiters {
             waiter.repaired(receipt);
+        }
+        if self.wants_receipts && self.receipts.len() < limits::RECEIPTS_PER_REQUEST {
+            self.receipts.push(receipt.clone());
         }
     }
 }

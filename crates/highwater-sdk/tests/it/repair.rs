@@ -123,6 +123,26 @@ fn verifying_the_client_verifies_every_list_also_after_a_failure() {
 }
 
 #[test]
+fn a_server_that_asks_is_told_of_repairs_and_no_other() {
+    let device = synced(3_000);
+    let damage = "DELETE FROM row WHERE id = 'item-000005'";
+    device.alter(damage);
+    assert_eq!(block_on(device.client.verify()).unwrap().repairs, 1);
+    device.server.want_receipts();
+    device.alter(damage);
+    let report = block_on(device.client.verify()).unwrap();
+    let posted = loop {
+        // It is told beside everything else.
+        match device.server.receipts() {
+            posted if posted.is_empty() => std::thread::yield_now(),
+            posted => break posted,
+        }
+    };
+    assert_eq!(posted, report.receipts);
+    assert_eq!(posted[0].difference.ids[0].as_str(), item_id(5));
+}
+
+#[test]
 fn rows_that_are_lost_or_altered_unseen_are_found_by_verifying() {
     for damage in [
         "DELETE FROM row WHERE id IN ('item-000100', 'item-000200')",

@@ -10,7 +10,7 @@ use highwater_core::answer::{Access, Budget, answer};
 use highwater_core::reads::{ListState, PageLimit, Payloads, Reads as _};
 use highwater_protocol::codec::Format;
 use highwater_protocol::kinds::{Member, Payload as _, Role};
-use highwater_protocol::message::SyncRequest;
+use highwater_protocol::message::{Receipt, Receipts, SyncRequest};
 use highwater_protocol::{Code, ItemId, ListKey, Rank, Refusal, Version, wire};
 use highwater_sdk::driver::{
     BoxFuture, Driver, Request, Response, Traffic, Transport, TransportError,
@@ -88,6 +88,8 @@ struct Inner {
     log: Vec<Asked>,
     last: Option<Response>,
     spent: Spent,
+    wants_receipts: bool,
+    receipts: Vec<Receipt>,
 }
 
 /// Runs a future that never waits.
@@ -343,9 +345,34 @@ impl TestServer {
         let mut budget = Budget::with_page_rows(request.page_rows);
         budget.response_bytes = response_bytes.unwrap_or(budget.response_bytes);
         let snapshot = now(self.store.snapshot(&[])).unwrap();
-        now(answer(&snapshot, &self.sketches, request, &access, budget))
-            .unwrap()
-            .into()
+        let answered = now(answer(&snapshot, &self.sketches, request, &access, budget));
+        let mut response = wire::SyncResponse::from(answered.unwrap());
+        response.receipts = self.inner.lock().unwrap().wants_receipts;
+        response
+    }
+
+    /// From now on receipts of repairs are wanted.
+    pub(crate) fn want_receipts(&self) {
+        self.inner.lock().unwrap().wants_receipts = true;
+    }
+
+    /// What devices told of their repairs.
+    pub(crate) fn receipts(&self) -> Vec<Receipt> {
+        self.inner.lock().unwrap().receipts.clone()
+    }
+
+    fn take_receipts(&self, request: &Request) -> Response {
+        let posted: wire::Receipts = Format::Protobuf.decode(request.body.clone()).unwrap();
+        let posted = Receipts::try_from(posted).unwrap().0;
+        let taken = wire::ReceiptsTaken {
+            taken: posted.len() as u32,
+        };
+        self.inner.lock().unwrap().receipts.extend(posted);
+        Response {
+            status: 200,
+            content_type: Some(Format::Protobuf.content_type().to_owned()),
+            body: Format::Protobuf.encode(&taken),
+        }
     }
 
     async fn handle(&self, request: Request) -> Result<Response, TransportError> {
@@ -462,6 +489,9 @@ struct Wire(Arc<TestServer>);
 
 impl Transport for Wire {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+        if request.url == format!("{URL}/v1/receipts") {
+            return Box::pin(async move { Ok(self.0.take_receipts(&request)) });
+        }
         assert_eq!(request.url, format!("{URL}/v1/sync"));
         Box::pin(self.0.handle(request))
     }

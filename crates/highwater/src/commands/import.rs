@@ -1,7 +1,7 @@
 //! `highwater import`: feed a history of memberships to a server.
 
-use crate::backend::Backend;
-use crate::exit::{BadInput, Verdict, bad_input};
+use crate::backend::Operator;
+use crate::exit::{Verdict, bad_input};
 use crate::history::History;
 use crate::progress;
 use anyhow::{Context as _, Result};
@@ -23,22 +23,8 @@ Examples:
 pub(crate) struct Args {
     /// The history
     file: PathBuf,
-    /// The server's URL
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HIGHWATER_SERVER",
-        default_value = "http://127.0.0.1:7420"
-    )]
-    server: String,
-    /// A service's token: `highwater token --service`
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "HIGHWATER_TOKEN",
-        hide_env_values = true
-    )]
-    token: Option<String>,
+    #[command(flatten)]
+    operator: Operator,
     /// Skip the lines before this one
     #[arg(long, value_name = "N", default_value_t = 1)]
     from_line: usize,
@@ -49,10 +35,7 @@ pub(crate) struct Args {
 
 /// Imports a file.
 pub(crate) fn run(args: Args) -> Result<Verdict> {
-    let token = args.token.ok_or_else(|| {
-        BadInput("a token is needed: --token, or HIGHWATER_TOKEN; `highwater token --service` issues one".to_owned())
-    })?;
-    let backend = Backend::new(&args.server, &token);
+    let backend = args.operator.backend()?;
     let name = args.file.display().to_string();
     let mut history = History::open(&args.file).map_err(|error| bad_input(&error))?;
     let progress = progress::counting("lines", args.quiet);

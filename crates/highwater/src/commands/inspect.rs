@@ -1,6 +1,10 @@
 //! `highwater inspect`: what a database holds, also beside a running server.
 
+mod device;
+mod receipts;
+
 use super::runtime;
+use crate::backend::Operator;
 use crate::exit::{BadInput, Verdict};
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
@@ -11,7 +15,7 @@ use highwater_store::{ListLine, Store as _};
 use highwater_store_sqlite::{Options, SqliteStore};
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Lists, rows and tombstones that are read at once.
 const PAGE: PageLimit = PageLimit {
@@ -31,11 +35,17 @@ Examples:
   highwater inspect lists --data ./data --kind members --json | jq '.[].list'
   highwater inspect head members/kubernetes --data ./data
   highwater inspect items members/kubernetes --data ./data
-  highwater inspect tombstones groups/alice --data ./data --json"
+  highwater inspect tombstones groups/alice --data ./data --json
+  highwater inspect receipts --server http://127.0.0.1:7420 --token \"$TOKEN\"
+  highwater inspect --verify ./alice.db      (a device's database)"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: Option<What>,
+    /// Check a device's database instead: each row against its check and stamp, each list against
+    /// its digest. Exit status 1 if anything is wrong
+    #[arg(long, value_name = "FILE")]
+    verify: Option<PathBuf>,
     /// The server's data folder
     #[arg(
         long,
@@ -73,30 +83,50 @@ enum What {
         /// The list, as kind/owner
         list: String,
     },
+    /// What devices told a running server of their repairs, newest first
+    Receipts {
+        #[command(flatten)]
+        operator: Operator,
+    },
 }
 
 /// Shows what was asked for.
 pub(crate) fn run(args: Args) -> Result<Verdict> {
-    let store = SqliteStore::open_read_only(&args.data, Options::default())
-        .with_context(|| format!("cannot read the database in {}", args.data.display()))?;
     let mut out = Output {
         json: args.json,
         out: BufWriter::new(std::io::stdout()),
         rows: 0,
     };
-    let shown = runtime()?.block_on(async {
-        match args.what.unwrap_or(What::Lists { kind: None }) {
-            What::Lists { kind } => lists(&store, kind.as_deref(), &mut out).await,
-            What::Head { list } => head(&store, &named(&list)?, &mut out).await,
-            What::Items { list } => items(&store, &named(&list)?, &mut out).await,
-            What::Tombstones { list } => tombstones(&store, &named(&list)?, &mut out).await,
+    if let Some(file) = &args.verify {
+        if args.what.is_some() {
+            let message = "--verify checks a device's database, and stands alone";
+            return Err(BadInput(message.to_owned()).into());
         }
-    });
+        return device::verify(file, out);
+    }
+    let shown = match args.what.unwrap_or(What::Lists { kind: None }) {
+        What::Receipts { operator } => receipts::show(&operator, &mut out),
+        what => in_store(&args.data, what, &mut out),
+    };
     match shown.and_then(|()| out.end()) {
         // Whoever reads has seen enough: `| head`.
         Err(error) if is_broken_pipe(&error) => Ok(Verdict::Yes),
         shown => shown.map(|()| Verdict::Yes),
     }
+}
+
+fn in_store(data: &Path, what: What, out: &mut Output) -> Result<()> {
+    let store = SqliteStore::open_read_only(data, Options::default())
+        .with_context(|| format!("cannot read the database in {}", data.display()))?;
+    runtime()?.block_on(async {
+        match what {
+            What::Lists { kind } => lists(&store, kind.as_deref(), out).await,
+            What::Head { list } => head(&store, &named(&list)?, out).await,
+            What::Items { list } => items(&store, &named(&list)?, out).await,
+            What::Tombstones { list } => tombstones(&store, &named(&list)?, out).await,
+            What::Receipts { .. } => unreachable!("they are not in the store"),
+        }
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

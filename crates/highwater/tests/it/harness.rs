@@ -75,8 +75,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(data: &Data) -> Self {
+        Self::start_with(data, "127.0.0.1:0", &[])
+    }
+
+    /// At an address, with further flags.
+    pub(crate) fn start_with(data: &Data, listen: &str, flags: &[&str]) -> Self {
         let mut child = highwater()
-            .args(["serve", "--data", data.arg(), "--listen", "127.0.0.1:0"])
+            .args(["serve", "--data", data.arg(), "--listen", listen])
+            .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -6,3 +6,4 @@ mod crash;
 mod demo;
 mod harness;
 mod operator;
+mod repairs;
