@@ -4,7 +4,7 @@
 
 use crate::pair::{Device, Op, Server, assert_books, assert_equal, assert_no_false_calm, id, list};
 use highwater_core::local::Phase;
-use highwater_core::replica::ReplicaConfig;
+use highwater_core::replica::{Audited, ReplicaConfig};
 use highwater_protocol::ListKey;
 use highwater_protocol::message::SyncResponse;
 
@@ -152,6 +152,15 @@ impl World {
                 let list = self.pick_list();
                 self.devices[at].replica.hold(&list);
             }
+        }
+        // One of the devices is being audited all the time, whatever happens to
+        // it: nothing is wrong with its rows, and it must not say so.
+        let audited = &mut self.devices[0];
+        for list in &self.lists {
+            let found = audited
+                .replica
+                .audit(audited.now_ms, list, 2, &mut audited.db);
+            assert_ne!(found.unwrap(), Audited::Faulty, "{list}");
         }
         for device in &self.devices {
             for list in &self.lists {
