@@ -2,7 +2,7 @@
 # ARGS goes to the program: make demo ARGS="--headless --json demo.json"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check setup deny audit
+.PHONY: help demo test bench fuzz check setup deny audit
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test: ## everything that a submission must pass
 bench: ## measure, as JSON lines and a table
 	@scripts/setup.sh
 	@scripts/bench.sh $(ARGS)
+
+fuzz: ## go on fuzzing: make fuzz ARGS="30 replica" for 30 minutes of one target (needs nightly)
+	@scripts/fuzz.sh $(ARGS)
 
 check: ## the quick checks: format, lints, rules of the house, licences
 	@scripts/setup.sh --checks

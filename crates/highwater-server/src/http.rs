@@ -4,6 +4,8 @@
 mod admin;
 mod body;
 mod coding;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod groups;
 mod health;
 mod negotiate;

@@ -41,6 +41,8 @@ mod stop;
 mod sync;
 mod upkeep;
 
+#[cfg(feature = "fuzzing")]
+pub use crate::http::fuzzing;
 pub use crate::http::serve::Summary;
 pub use clock::Clock;
 pub use logging::{init_logging, log_filter};

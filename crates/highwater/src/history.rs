@@ -22,17 +22,17 @@ const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// One transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Transaction {
+pub struct Transaction {
     /// When it happened, in seconds since 1970.
-    pub(crate) at: i64,
+    pub at: i64,
     /// What it did, in this order.
-    pub(crate) changes: Vec<Change>,
+    pub changes: Vec<Change>,
 }
 
 /// One change of a group or of a membership.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
-pub(crate) enum Change {
+pub enum Change {
     /// A group begins.
     Create {
         /// Its id.
@@ -80,7 +80,7 @@ pub(crate) enum Change {
 }
 
 /// A history, read line by line.
-pub(crate) struct History {
+pub struct History {
     lines: Box<dyn BufRead + Send>,
     line: usize,
     name: String,
@@ -88,18 +88,28 @@ pub(crate) struct History {
 
 impl History {
     /// The history that is built in.
-    pub(crate) fn built_in() -> Result<Self> {
+    ///
+    /// # Errors
+    /// None that a build which passed its tests can meet.
+    pub fn built_in() -> Result<Self> {
         Self::new(BUILT_IN, "the built-in history".to_owned())
     }
 
     /// A file of the same format, plain or compressed with zstd.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A file that cannot be opened or read.
+    pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot open the history {name}"))?;
         Self::new(file, name)
     }
 
-    fn new(source: impl Read + Send + 'static, name: String) -> Result<Self> {
+    /// Any source of the same format; `name` stands in errors.
+    ///
+    /// # Errors
+    /// A source whose first bytes cannot be read.
+    pub fn new(source: impl Read + Send + 'static, name: String) -> Result<Self> {
         let mut source = BufReader::new(source);
         let begins = source
             .fill_buf()
@@ -117,12 +127,16 @@ impl History {
     }
 
     /// The number of the line that was read last, from 1.
-    pub(crate) const fn line(&self) -> usize {
+    #[must_use]
+    pub const fn line(&self) -> usize {
         self.line
     }
 
     /// All transactions, checked against each other.
-    pub(crate) fn read_all(mut self) -> Result<Vec<Transaction>> {
+    ///
+    /// # Errors
+    /// The first line that is none, by its number.
+    pub fn read_all(mut self) -> Result<Vec<Transaction>> {
         self.by_ref().collect()
     }
 

@@ -8,10 +8,10 @@ mod backend;
 mod commands;
 mod demo;
 mod exit;
-mod history;
 mod progress;
 
 use clap::{Parser, Subcommand};
+use highwater::history;
 use std::process::ExitCode;
 
 /// Synchronises an IM's lists: only what changed, proved after every sync.

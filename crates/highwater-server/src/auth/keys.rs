@@ -299,17 +299,23 @@ impl Keys {
     /// used.
     pub fn load(path: &Path) -> Result<Self, KeysError> {
         let text = fs::read_to_string(path).map_err(file_error(path))?;
-        let file: KeysFile = toml::from_str(&text).map_err(|error| KeysError::Malformed {
-            path: path.to_owned(),
-            // The whole of the error would quote the line, secret and all.
-            message: error.message().to_owned(),
-        })?;
+        let keys = Self::parse(path, &text)?;
         if others_may_read(path) {
             tracing::warn!(
                 path = %path.display(),
                 "others may read the keys file: chmod 600 it"
             );
         }
+        Ok(keys)
+    }
+
+    /// Reads the text of a keys file; `path` is for its errors.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, KeysError> {
+        let file: KeysFile = toml::from_str(text).map_err(|error| KeysError::Malformed {
+            path: path.to_owned(),
+            // The whole of the error would quote the line, secret and all.
+            message: error.message().to_owned(),
+        })?;
         let keys = file.keys.into_iter().map(Key::parse);
         Self::new(keys.collect::<Result<_, _>>()?)
     }

@@ -177,14 +177,49 @@ async fn read<S: Store, T: DeserializeOwned>(
         return Ok((identity, nothing));
     }
     format?;
-    let read = serde_json::from_slice(&body).map_err(|error| {
+    let read = parse(&body)?;
+    Ok((identity, read))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
         Refusal::new(
             Code::MalformedMessage,
             format!("the body is not the expected JSON: {error}"),
         )
         .at("body")
-    })?;
-    Ok((identity, read))
+    })
+}
+
+/// Reads a body as that of each operation, for the module `fuzzing`. Whether any
+/// of them takes it.
+#[cfg(feature = "fuzzing")]
+pub(super) fn is_a_body(body: &[u8]) -> bool {
+    let actor = || Actor::Service;
+    let create = parse(body).and_then(|body: CreateBody| {
+        let owner = body.owner.as_deref().map(UserId::new).transpose()?;
+        Create::new(
+            GroupId::new(&body.group)?,
+            owner,
+            body.name,
+            body.description,
+            0,
+        )
+    });
+    let describe = parse(body).and_then(|body: DescribeBody| {
+        let group = GroupId::new("g")?;
+        Describe::new(actor(), group, body.name, body.description)
+    });
+    let user = parse(body).and_then(|body: UserBody| {
+        let service = Identity {
+            actor: actor(),
+            subject: UserId::new("s")?,
+        };
+        for_whom(&service, "user", body.user.as_deref())
+    });
+    let users = parse(body).and_then(|body: UsersBody| users_of(&body));
+    let role = parse(body).and_then(|body: RoleBody| Role::parse(&body.role));
+    create.is_ok() || describe.is_ok() || user.is_ok() || users.is_ok() || role.is_ok()
 }
 
 /// The user for whom something is done: users act for themselves, a service

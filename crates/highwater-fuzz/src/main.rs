@@ -1,0 +1,46 @@
+//! Keeps the corpus of the fuzz targets: `highwater-fuzz seed DIR` writes what
+//! it begins with, `highwater-fuzz cap DIR FILES` removes the largest files
+//! beyond so many per target.
+
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::path::Path;
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["seed", folder] => seed(Path::new(folder)),
+        ["cap", folder, files] => {
+            let files = files.parse().context("FILES is a number")?;
+            cap(Path::new(folder), files)
+        }
+        _ => bail!("usage: highwater-fuzz seed DIR | highwater-fuzz cap DIR FILES"),
+    }
+}
+
+fn seed(corpus: &Path) -> Result<()> {
+    for target in highwater_fuzz::TARGETS {
+        let folder = corpus.join(target.name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        for (at, bytes) in (target.seeds)().into_iter().enumerate() {
+            fs::write(folder.join(format!("seed-{at:03}")), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn cap(corpus: &Path, files: usize) -> Result<()> {
+    for target in highwater_fuzz::TARGETS {
+        let mut found: Vec<_> = fs::read_dir(corpus.join(target.name))?
+            .map(|entry| {
+                let entry = entry?;
+                Ok((entry.metadata()?.len(), entry.path()))
+            })
+            .collect::<std::io::Result<_>>()?;
+        found.sort();
+        for (_, path) in found.into_iter().skip(files) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
