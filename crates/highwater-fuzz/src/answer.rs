@@ -104,7 +104,7 @@ fn list_request(u: &mut Unstructured<'_>, server: &Server) -> Result<wire::ListR
         _ => wire::SketchId {
             lineage,
             version,
-            salt: Bytes::from_static(&[7; 16]),
+            salt: 7,
         },
     };
     let position = match u.int_in_range(0..=5u8)? {
@@ -147,11 +147,9 @@ fn list_request(u: &mut Unstructured<'_>, server: &Server) -> Result<wire::ListR
         }),
         _ => {
             let stamps = server.items(&list).into_iter().map(|item| item.stamp);
-            let salt = kept.map(|kept| kept.id().salt);
-            let elements = stamps.filter_map(|stamp| {
-                let salt = salt.as_ref()?;
-                Some(highwater_core::sketch::element_of(salt, stamp).0)
-            });
+            let id = kept.map(|kept| kept.id());
+            let elements =
+                stamps.filter_map(|stamp| Some(highwater_core::sketch::element_of(&id?, stamp).0));
             let mut elements: Vec<u64> = elements.collect();
             if u.arbitrary()? {
                 elements.push(u.arbitrary()?);

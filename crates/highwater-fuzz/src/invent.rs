@@ -56,7 +56,7 @@ fn sketch_id(u: &mut Unstructured<'_>) -> Result<wire::SketchId> {
     Ok(wire::SketchId {
         lineage: number(u)?,
         version: number(u)?,
-        salt: Bytes::from_static(&[7; 16]),
+        salt: 7,
     })
 }
 

@@ -344,13 +344,11 @@ fn diverged(lineage: u64, sketch: Option<wire::SketchCells>) -> Answer {
 }
 
 fn wild_cells(salt: u64, from: u64, count: usize) -> wire::SketchCells {
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&salt.to_le_bytes());
     wire::SketchCells {
         id: Some(wire::SketchId {
             lineage: 77,
             version: 5,
-            salt: id.to_vec().into(),
+            salt,
         }),
         elements: 14,
         from,

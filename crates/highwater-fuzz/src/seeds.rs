@@ -184,7 +184,7 @@ pub(crate) fn sketches() -> Vec<Vec<u8>> {
     let mut seeds = noise();
     // The same set on both sides; one that lacks a few; nothing at all.
     for (ours, theirs) in [(u64::MAX, u64::MAX), (u64::MAX, u64::MAX << 5), (0, 0xffff)] {
-        let mut seed = vec![7; 16];
+        let mut seed = vec![7; 8];
         seed.extend(ours.to_le_bytes());
         seed.extend(theirs.to_le_bytes());
         seed.extend([48, 0xff, 48, 0xff, 48, 0xff, 96, 0xff, 96, 0xff]);

@@ -3,7 +3,8 @@
 
 use arbitrary::{Result, Unstructured};
 use highwater_core::sketch::{Cell, Decoder, Decoding, Element, Encoder, Salt, element_of};
-use highwater_protocol::Stamp;
+use highwater_protocol::message::SketchId;
+use highwater_protocol::{Lineage, Point, Stamp, Version};
 use std::collections::BTreeSet;
 
 /// Ranges that one input feeds at most.
@@ -17,9 +18,15 @@ pub(crate) fn cells(data: &[u8]) {
 }
 
 fn decode(u: &mut Unstructured<'_>) -> Result<()> {
-    let salt = Salt(u.arbitrary()?);
-    let ours = elements(u, &salt)?;
-    let theirs = elements(u, &salt)?;
+    let id = SketchId {
+        point: Point {
+            lineage: Lineage::new(5).unwrap_or_else(|| unreachable!("not zero")),
+            version: Version::new(7),
+        },
+        salt: Salt(u.arbitrary()?),
+    };
+    let ours = elements(u, &id)?;
+    let theirs = elements(u, &id)?;
     let mut encoder = Encoder::new(theirs.iter().copied());
     let mut decoder = Decoder::new(ours.iter().copied());
     let (mut taken, mut honest) = (0, true);
@@ -54,9 +61,9 @@ fn decode(u: &mut Unstructured<'_>) -> Result<()> {
 }
 
 /// A set of up to 64 elements, out of so few that two sets have much in common.
-fn elements(u: &mut Unstructured<'_>, salt: &Salt) -> Result<BTreeSet<Element>> {
+fn elements(u: &mut Unstructured<'_>, id: &SketchId) -> Result<BTreeSet<Element>> {
     let chosen: u64 = u.arbitrary()?;
-    let of = |at: u64| element_of(salt, Stamp(u128::from(at).to_le_bytes()));
+    let of = |at: u64| element_of(id, Stamp(u128::from(at).to_le_bytes()));
     Ok((0..64).filter(|at| chosen >> at & 1 == 1).map(of).collect())
 }
 

@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
 const DECLARED_IN: &str = "crates/highwater-protocol/src/kinds.rs";
 
 /// Rooms that know the kinds, and why.
-const ROOMS: [(&str, &str); 7] = [
+const ROOMS: [(&str, &str); 8] = [
     ("crates/highwater-protocol/src/kinds", "declares them"),
     ("crates/highwater-server/src/domain", "their rules"),
     (
@@ -37,6 +37,7 @@ const ROOMS: [(&str, &str); 7] = [
     ("crates/highwater", "the command line shows them to people"),
     ("crates/highwater-sim", "its workload is made of them"),
     ("crates/highwater-bench", "its workload is made of them"),
+    ("crates/highwater-fuzz", "their payloads are decoders too"),
     ("xtask", "is no part of the product"),
 ];
 

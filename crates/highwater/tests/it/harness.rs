@@ -145,12 +145,26 @@ impl Http {
         path: &str,
         body: &str,
     ) -> std::io::Result<(u16, Value)> {
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        let (status, body) = self.send(method, path, "application/json", body.as_bytes())?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// Sends a body of any form and reads the answer: its status and its body.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> std::io::Result<(u16, Vec<u8>)> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\naccept: {content_type}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
             self.token,
             body.len()
         );
-        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.stream
+            .get_mut()
+            .write_all(&[head.as_bytes(), body].concat())?;
         let mut line = String::new();
         let mut status = None;
         let mut length = 0;
@@ -173,7 +187,6 @@ impl Http {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        Ok((status.unwrap(), value))
+        Ok((status.unwrap(), body))
     }
 }

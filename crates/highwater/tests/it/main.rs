@@ -4,6 +4,7 @@
 mod bad_input;
 mod crash;
 mod demo;
+mod evolution;
 mod harness;
 mod operator;
 mod repairs;

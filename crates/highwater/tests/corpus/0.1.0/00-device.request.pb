@@ -1,0 +1,3 @@
+
+groupsalice"d0È
+membersharbour"d0È

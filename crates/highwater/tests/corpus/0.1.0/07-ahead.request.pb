@@ -1,0 +1,2 @@
+!
+membersharbour	Jº£qÌ'ºh 

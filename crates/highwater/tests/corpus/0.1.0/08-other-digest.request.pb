@@ -1,0 +1,2 @@
+
+groupsalice	bºh2žk 
