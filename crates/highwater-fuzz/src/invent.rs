@@ -166,10 +166,10 @@ fn spoil_cells(u: &mut Unstructured<'_>, cells: &mut wire::SketchCells) -> Resul
     match u.int_in_range(0..=6)? {
         0 => cells.elements = number(u)?,
         1 => cells.from = number(u)?,
-        2 => *cells = self::cells(u, cells.id.clone())?,
+        2 => *cells = self::cells(u, cells.id)?,
         3 => {
             let from = cells.from;
-            *cells = self::cells(u, cells.id.clone())?;
+            *cells = self::cells(u, cells.id)?;
             cells.from = from;
         }
         4 if !cells.counts.is_empty() => {

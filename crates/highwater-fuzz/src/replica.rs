@@ -180,11 +180,8 @@ fn any_bytes(u: &mut Unstructured<'_>, device: &mut Device, server: &Server) -> 
         };
         let honest = wire::SyncResponse::from(server.answer(&request));
         let bytes = Format::Protobuf.encode(&honest).to_vec();
-        let response = spoiled(u, bytes).map(|bytes| {
-            Format::Protobuf
-                .decode(bytes.into())
-                .unwrap_or(wire::SyncResponse::default())
-        });
+        let response = spoiled(u, bytes)
+            .map(|bytes| Format::Protobuf.decode(bytes.into()).unwrap_or_default());
         device.hear(id, &request, response.unwrap_or(honest));
     }
     Ok(())
@@ -246,7 +243,7 @@ fn adversity(u: &mut Unstructured<'_>, device: &mut Device, server: &mut Server)
             13 => {
                 device.now_ms = device
                     .now_ms
-                    .saturating_add(i64::from(u.arbitrary::<i32>()?))
+                    .saturating_add(i64::from(u.arbitrary::<i32>()?));
             }
             14 => {
                 let at = u.choose_index(2)?;
@@ -270,9 +267,12 @@ fn adversity(u: &mut Unstructured<'_>, device: &mut Device, server: &mut Server)
     Ok(())
 }
 
+/// What a server makes of each answer; the first number is the request's.
+type Habit = fn(u64, &mut wire::ListAnswer);
+
 /// Servers that never get a device anywhere, in words and in deed: what each
 /// makes of the honest answer about one list.
-const STUBBORN: [(&str, fn(u64, &mut wire::ListAnswer)); 10] = [
+const STUBBORN: [(&str, Habit); 10] = [
     ("is honest", |_, _| {}),
     ("defers everything", |_, one| {
         one.answer = Some(Answer::Deferred(wire::Deferred {}));
@@ -389,12 +389,7 @@ fn settle(mut device: Device, server: &Server, stubborn: usize) {
 }
 
 /// The honest response, every answer of which is changed in the same way.
-fn repeated(
-    server: &Server,
-    request: &SyncRequest,
-    turn: u64,
-    spoil: fn(u64, &mut wire::ListAnswer),
-) -> wire::SyncResponse {
+fn repeated(server: &Server, request: &SyncRequest, turn: u64, spoil: Habit) -> wire::SyncResponse {
     let mut honest = wire::SyncResponse::from(server.answer(request));
     let answers = (0..request.lists.len()).map(|at| {
         let index = u32::try_from(at).unwrap_or(u32::MAX);

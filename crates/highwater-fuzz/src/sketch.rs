@@ -86,8 +86,8 @@ fn spoil(u: &mut Unstructured<'_>, cells: &mut Vec<Cell>) -> Result<bool> {
         }
         5 => {
             // An element of nobody's, alone in its cell.
-            let stranger = Encoder::new([Element(u.arbitrary()?)]);
-            cells[at] = stranger.clone().next_cells(1)[0];
+            let mut stranger = Encoder::new([Element(u.arbitrary()?)]);
+            cells[at] = stranger.next_cells(1)[0];
             if u.arbitrary()? {
                 cells[at].count = -1;
             }

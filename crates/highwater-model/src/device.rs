@@ -74,8 +74,6 @@ pub(crate) struct Message {
     basis: Basis,
     /// The fence was raised since.
     stale: bool,
-    /// The device waits for it.
-    pub(crate) awaited: bool,
 }
 
 /// One device.
@@ -103,14 +101,14 @@ pub struct Device {
 }
 
 impl Device {
-    const fn with(shown: Copy, phase: Phase, due: bool) -> Self {
+    const fn with(shown: Copy, phase: Phase) -> Self {
         Self {
             shown,
             build: None,
             phase,
             work: Work::None,
             marked: false,
-            due,
+            due: false,
             messages: Vec::new(),
             unwritten: None,
             requests: 0,
@@ -122,7 +120,7 @@ impl Device {
 
     /// One that never read the list.
     pub(crate) const fn new() -> Self {
-        Self::with(Copy::to_scan(0), Phase::Syncing, true)
+        Self::with(Copy::to_scan(0), Phase::Syncing)
     }
 
     /// One that was proved equal.
@@ -134,7 +132,7 @@ impl Device {
             scan: None,
             restarts: 0,
         };
-        Self::with(copy, Phase::InSync, false)
+        Self::with(copy, Phase::InSync)
     }
 
     /// How it stands, where, and with what.
@@ -143,14 +141,34 @@ impl Device {
         (self.phase, self.shown.point, self.shown.rows)
     }
 
-    pub(crate) fn awaits(&self) -> bool {
-        self.messages.iter().any(|message| message.awaited)
-    }
-
     /// I4: what a copy is said to sum to is what its rows sum to.
     pub(crate) fn books_agree(&self) -> bool {
         let agree = |copy: &Copy| copy.digest == copy.rows;
         agree(&self.shown) && self.build.as_ref().is_none_or(agree)
+    }
+
+    /// Where it stands, and where an answer under way may bring it.
+    pub(crate) fn points(&self, points: &mut Vec<Point>) {
+        points.extend(self.shown.point);
+        points.extend(self.build.and_then(|build| build.point));
+        if let Work::Fetching(point, ..) = self.work {
+            points.push(point);
+        }
+        for message in &self.messages {
+            match (message.answer, message.ask) {
+                (Some(Answer::Adopt(point) | Answer::Diverged(point, ..)), _)
+                | (Some(Answer::Page { point, .. }), _)
+                | (Some(Answer::SketchRows(_)), Ask::SketchItems(point, _))
+                | (Some(Answer::Aligned), Ask::Cursor(point, _)) => points.push(point),
+                (Some(Answer::Delta { to, .. }), Ask::Cursor(point, _)) => {
+                    points.push(Point {
+                        version: to,
+                        ..point
+                    });
+                }
+                _ => {}
+            }
+        }
     }
 
     const fn working(&mut self) -> &mut Copy {
@@ -170,7 +188,7 @@ impl Device {
     }
 
     /// Asks what is next.
-    pub(crate) fn send(&mut self) {
+    pub(crate) fn ask(&mut self) -> Message {
         let working = self.build.unwrap_or(self.shown);
         let cursor = match (working.point, working.scan) {
             (Some(point), None) => Ask::Cursor(point, working.digest),
@@ -184,22 +202,26 @@ impl Device {
             _ => cursor,
         };
         self.due = false;
-        self.messages.push(Message {
+        Message {
             ask,
             answer: None,
             basis: self.basis(),
             stale: false,
-            awaited: true,
-        });
+        }
     }
 
     /// A hint, the app, or time that has passed.
-    pub(crate) const fn hint(&mut self, time_passed: bool) {
+    pub(crate) const fn hint(&mut self) {
         self.due = true;
-        if time_passed && let Phase::Quarantined(_) = self.phase {
+        if let Phase::Quarantined(_) = self.phase {
             // Of no server's lineage: it may be tried again.
             self.phase = Phase::Quarantined(0);
         }
+    }
+
+    /// Whether the process has anything that is not stored.
+    pub(crate) fn loses_by_a_crash(&self) -> bool {
+        self.work != Work::None || !self.messages.is_empty()
     }
 
     /// The process dies and comes back.

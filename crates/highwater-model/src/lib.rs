@@ -56,10 +56,7 @@ pub struct Bounds {
     pub restores: u8,
     /// Crashes of a device.
     pub crashes: u8,
-    /// Requests or answers that are lost.
-    pub losses: u8,
-    /// Answers that arrive twice, or after the device gave them up and asked
-    /// again.
+    /// Answers that arrive twice, or after the device gave them up, or never.
     pub lates: u8,
     /// Changes in a delta's page, and rows in a scan's.
     pub page: u8,
@@ -76,7 +73,6 @@ impl Bounds {
         purges: 0,
         restores: 0,
         crashes: 0,
-        losses: 0,
         lates: 0,
         page: 2,
         devices: 2,

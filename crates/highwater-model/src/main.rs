@@ -1,5 +1,5 @@
 //! Checks larger bounds than the tests do, by hand: `highwater-model writes=4
-//! purges=1 restores=2 crashes=1 losses=1 lates=1 page=1 devices=2`. What is
+//! purges=1 restores=2 crashes=1 lates=1 page=1 devices=2`. What is
 //! not named is 0, but for `page=2` and `devices=2`.
 
 use highwater_model::{Bounds, World};
@@ -59,7 +59,6 @@ fn bounds() -> Result<Bounds, String> {
             "purges" => bounds.purges = number,
             "restores" => bounds.restores = number,
             "crashes" => bounds.crashes = number,
-            "losses" => bounds.losses = number,
             "lates" => bounds.lates = number,
             "page" => bounds.page = number,
             "devices" => bounds.devices = number,

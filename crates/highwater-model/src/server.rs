@@ -241,11 +241,13 @@ impl Server {
     fn page(&self, began: Point, from: u8, page: u8) -> Answer {
         let mut rows = [0; ITEMS];
         let end = from.saturating_add(page).min(ITEMS as u8);
-        for item in usize::from(from)..usize::from(end) {
+        let of_page = usize::from(from)..usize::from(end);
+        for (item, slot) in self.slots.iter().enumerate() {
             if let Slot::Live {
                 content, version, ..
-            } = self.slots[item]
+            } = *slot
                 && version <= began.version
+                && of_page.contains(&item)
             {
                 rows[item] = content;
             }

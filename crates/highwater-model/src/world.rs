@@ -1,17 +1,16 @@
 //! Everything that may happen, and what must hold all the while.
 
-use crate::device::{Device, Phase};
-use crate::server::Server;
+use crate::device::{Device, Message, Phase};
+use crate::server::{Answer, Ask, Server};
 use crate::{Bounds, Broken, DEVICES, ITEMS, Point, Rows};
 use stateright::{Model, Property};
 
 /// Requests that a device sends at most once all is calm.
 const REQUESTS_MAX: u8 = 24;
 /// Hints, or times that an app asks, that a device needs at most once all is
-/// calm: one to hear of the last change, one after a quarantine that an earlier
-/// fault led to.
-const HINTS_MAX: u8 = 2;
-/// Requests of one device under way at once.
+/// calm, beside the first: one after a quarantine that an earlier fault led to.
+const HINTS_MAX: u8 = 1;
+/// Requests of one device that are under way while nobody waits for them.
 const MESSAGES_MAX: usize = 2;
 
 /// A world, and how much may happen in it.
@@ -32,7 +31,7 @@ pub struct State {
     left: Bounds,
     /// Nothing happens any more but syncs.
     calm: bool,
-    /// What the list was, wherever it stood.
+    /// What the list was, wherever a device stands or may come to stand.
     history: Vec<(Point, Rows)>,
 }
 
@@ -53,24 +52,28 @@ pub enum Event {
     },
     /// A device's process dies.
     Crash(usize),
-    /// A device hears that there is something to ask about.
+    /// A device hears that there is something to ask about. Before all is calm
+    /// that may happen at any time, and is no event: a device just asks.
     Hint(usize),
-    /// A device asks.
-    Send(usize),
-    /// The server answers a request.
+    /// A device asks and is answered. Between the two it would not change, and
+    /// the server keeps nothing of it: it may as well have asked later. To lose
+    /// the answer would change nothing.
+    Exchange(usize),
+    /// The same, and the answer will arrive again.
+    ExchangeTwice(usize),
+    /// A device asks, and does not wait for the answer.
+    Ask(usize),
+    /// The server answers a request that nobody waits for.
     Answer(usize, usize),
-    /// An answer arrives.
+    /// Its answer arrives.
     Deliver(usize, usize),
-    /// An answer arrives, and will arrive again.
-    DeliverTwice(usize, usize),
-    /// A request or an answer is lost.
+    /// It is lost.
     Lose(usize, usize),
-    /// A device waits no longer; the answer may still come.
-    GiveUp(usize),
     /// Rows become durable, of a device that is broken so.
     WriteRows(usize),
-    /// From now on, only syncs.
-    Calm,
+    /// From now on, only syncs; and one device is looked at, as then none
+    /// depends on another.
+    Calm(usize),
 }
 
 impl World {
@@ -86,10 +89,12 @@ impl World {
         Self { bounds, broken }
     }
 
-    /// Whether a device is in sync at the server's version.
+    /// Whether a device is in sync at the server's version, with its content.
     fn is_settled(&self, state: &State, device: &Device) -> bool {
         match device.standing() {
-            (Phase::InSync, point, _) => point == Some(state.server.point),
+            (Phase::InSync, point, rows) => {
+                point == Some(state.server.point) && rows == state.server.rows()
+            }
             (Phase::Quarantined(_), ..) => self.bounds.wrong_server,
             _ => false,
         }
@@ -122,39 +127,36 @@ impl World {
             }
             return;
         }
-        let idle = !device.due && device.messages.is_empty();
         let settled = self.is_settled(state, device);
-        match state.calm {
-            true if idle && !settled && device.hints <= HINTS_MAX => events.push(Event::Hint(at)),
-            false if !device.due && !(idle && settled) => events.push(Event::Hint(at)),
-            _ => {}
+        let idle = !device.due && device.messages.is_empty();
+        if state.calm && idle && !settled && device.hints <= HINTS_MAX {
+            events.push(Event::Hint(at));
         }
-        let room = device.messages.len() < MESSAGES_MAX;
-        if device.due && !device.awaits() && room && device.requests <= REQUESTS_MAX {
-            events.push(Event::Send(at));
+        let wants = match state.calm {
+            true => device.due && device.requests <= REQUESTS_MAX,
+            // What is told that it is aligned does not change.
+            false => !settled || state.left.lates > 0,
+        };
+        if wants {
+            events.push(Event::Exchange(at));
+            if state.left.lates > 0 && device.messages.len() < MESSAGES_MAX {
+                events.push(Event::ExchangeTwice(at));
+                events.push(Event::Ask(at));
+            }
         }
         for (number, message) in device.messages.iter().enumerate() {
             match message.answer {
                 None => events.push(Event::Answer(at, number)),
                 Some(_) => events.push(Event::Deliver(at, number)),
             }
-            if state.calm {
-                continue;
-            }
-            if message.answer.is_some() && state.left.lates > 0 {
-                events.push(Event::DeliverTwice(at, number));
-            }
-            if state.left.losses > 0 {
+            if !state.calm {
                 events.push(Event::Lose(at, number));
             }
         }
         if state.calm {
             return;
         }
-        if state.left.lates > 0 && device.awaits() {
-            events.push(Event::GiveUp(at));
-        }
-        if state.left.crashes > 0 {
+        if state.left.crashes > 0 && device.loses_by_a_crash() {
             events.push(Event::Crash(at));
         }
     }
@@ -184,9 +186,31 @@ impl World {
             _ => {}
         }
         let now = (state.server.point, state.server.rows());
-        if !state.history.contains(&now) {
-            state.history.push(now);
+        state.history.push(now);
+        state.history.sort_unstable();
+        state.history.dedup();
+    }
+
+    fn answer(&self, state: &State, ask: Ask) -> Answer {
+        state.server.answer(ask, self.bounds.page, self.broken)
+    }
+
+    /// A question and its answer.
+    fn exchange(&self, state: &mut State, at: usize) -> Message {
+        state.devices[at].requests += u8::from(state.calm);
+        let mut message = state.devices[at].ask();
+        message.answer = Some(self.answer(state, message.ask));
+        message
+    }
+
+    /// Forgets what the list was where nobody stands or may come to stand: two
+    /// worlds that differ only in that are one.
+    fn forget(state: &mut State) {
+        let mut points = vec![state.server.point];
+        for device in &state.devices {
+            device.points(&mut points);
         }
+        state.history.retain(|(point, _)| points.contains(point));
     }
 
     fn happen_to_device(&self, state: &mut State, event: Event) {
@@ -197,45 +221,41 @@ impl World {
                 state.devices[at].crash();
             }
             Event::Hint(at) => {
-                state.devices[at].hint(state.calm);
-                state.devices[at].hints += u8::from(state.calm);
+                state.devices[at].hint();
+                state.devices[at].hints += 1;
             }
-            Event::Send(at) => {
-                state.devices[at].send();
-                state.devices[at].requests += u8::from(state.calm);
+            Event::Exchange(at) => {
+                let message = self.exchange(state, at);
+                state.devices[at].receive(message, self.broken);
+            }
+            Event::ExchangeTwice(at) => {
+                left.lates -= 1;
+                let message = self.exchange(state, at);
+                state.devices[at].messages.push(message);
+                // What comes second finds the fence raised by the first, if it was.
+                state.devices[at].receive(message, self.broken);
+            }
+            Event::Ask(at) => {
+                left.lates -= 1;
+                let message = state.devices[at].ask();
+                state.devices[at].messages.push(message);
             }
             Event::Answer(at, number) => {
-                let message = &mut state.devices[at].messages[number];
-                let (page, broken) = (self.bounds.page, self.broken);
-                message.answer = Some(state.server.answer(message.ask, page, broken));
+                let ask = state.devices[at].messages[number].ask;
+                let answer = self.answer(state, ask);
+                state.devices[at].messages[number].answer = Some(answer);
             }
             Event::Deliver(at, number) => {
                 let message = state.devices[at].messages.remove(number);
                 state.devices[at].receive(message, self.broken);
             }
-            Event::DeliverTwice(at, number) => {
-                left.lates -= 1;
-                let mut message = state.devices[at].messages[number];
-                state.devices[at].messages[number].awaited = false;
-                message.awaited = false;
-                state.devices[at].receive(message, self.broken);
-            }
-            Event::Lose(at, number) => {
-                left.losses -= 1;
-                let message = state.devices[at].messages.remove(number);
-                state.devices[at].due |= message.awaited;
-            }
-            Event::GiveUp(at) => {
-                left.lates -= 1;
-                let device = &mut state.devices[at];
-                device.due = true;
-                for message in &mut device.messages {
-                    message.awaited = false;
-                }
-            }
+            Event::Lose(at, number) => drop(state.devices[at].messages.remove(number)),
             Event::WriteRows(at) => state.devices[at].write_rows(),
-            Event::Calm => {
+            Event::Calm(at) => {
                 state.calm = true;
+                state.devices.swap(0, at);
+                state.devices.truncate(1);
+                state.devices[0].due = true;
                 // Which of them were left does not matter any more.
                 state.left = Bounds {
                     page: self.bounds.page,
@@ -269,7 +289,7 @@ impl Model for World {
     fn actions(&self, state: &State, events: &mut Vec<Event>) {
         if !state.calm {
             Self::of_server(state, events);
-            events.push(Event::Calm);
+            events.extend((0..state.devices.len()).map(Event::Calm));
         }
         for at in 0..state.devices.len() {
             self.of_device(state, at, events);
@@ -284,6 +304,14 @@ impl Model for World {
             }
             _ => self.happen_to_device(&mut state, event),
         }
+        if !state.calm {
+            // It asks when it likes.
+            state
+                .devices
+                .iter_mut()
+                .for_each(|device| device.due = false);
+        }
+        Self::forget(&mut state);
         Some(state)
     }
 
@@ -319,12 +347,6 @@ impl Model for World {
             Property::always("an unmarked delta proves", |world: &Self, state: &State| {
                 world.bounds.wrong_server
                     || !state.devices.iter().any(|device| device.wrongly_unmarked)
-            }),
-            Property::sometimes("a repair is under way", |world: &Self, state: &State| {
-                let repairing = |device: &Device| {
-                    !matches!(device.standing().0, Phase::Syncing | Phase::InSync)
-                };
-                world.bounds.restores == 0 || state.devices.iter().any(repairing)
             }),
         ]
     }

@@ -19,7 +19,6 @@ pub fn is_a_body(json: &[u8]) -> bool {
 /// # Errors
 /// In the place of each coding that the bytes are not in, or that they are too
 /// long in: why.
-#[must_use]
 pub fn decompress(body: &[u8], limit: usize) -> [Result<Bytes, Refusal>; 3] {
     [Coding::Gzip, Coding::Zstd, Coding::Dictionary]
         .map(|coding| coding::decompress(coding, Bytes::copy_from_slice(body), limit))
