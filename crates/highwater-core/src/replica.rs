@@ -604,6 +604,10 @@ fn apply_response<S: LocalStore>(
     repairs: &mut [Repair],
     db: &mut S,
 ) -> Result<Vec<Applied>, S::Error> {
+    if defers_all(&response, sent.lists.len()) {
+        let lists = sent.lists.iter().map(|asked| &asked.request.list);
+        return Ok(lists.map(Applied::nowhere).collect());
+    }
     let mut answers = response.answers.into_iter().peekable();
     let mut txn = db.begin()?;
     let mut all = Vec::with_capacity(sent.lists.len());
@@ -621,6 +625,13 @@ fn apply_response<S: LocalStore>(
     }
     txn.commit()?;
     Ok(all)
+}
+
+/// Whether a response answers nothing: its lists would be asked about again at
+/// once, and again.
+fn defers_all(response: &SyncResponse, lists: usize) -> bool {
+    let is_deferred = |one: &ListAnswer| one.answer == Answer::Deferred;
+    response.answers.len() == lists && response.answers.iter().all(is_deferred)
 }
 
 /// Why a list has nothing for its reader, for a record that says so.

@@ -65,7 +65,7 @@ pub const TARGETS: [Target; 15] = [
     ),
     target_of("tokens", bodies::tokens, seeds::tokens),
     target_of("answer", answer::to_anything, seeds::noise),
-    target_of("replica", replica::under_lies, seeds::noise),
+    target_of("replica", replica::under_lies, seeds::lies),
     target_of("replica_bytes", replica::under_bytes, seeds::noise),
 ];
 

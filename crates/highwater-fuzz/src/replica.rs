@@ -267,12 +267,15 @@ fn adversity(u: &mut Unstructured<'_>, device: &mut Device, server: &mut Server)
     Ok(())
 }
 
+/// How many ways there are to be stubborn.
+pub(crate) const HABITS: usize = 10;
+
 /// What a server makes of each answer; the first number is the request's.
 type Habit = fn(u64, &mut wire::ListAnswer);
 
 /// Servers that never get a device anywhere, in words and in deed: what each
 /// makes of the honest answer about one list.
-const STUBBORN: [(&str, Habit); 10] = [
+const STUBBORN: [(&str, Habit); HABITS] = [
     ("is honest", |_, _| {}),
     ("defers everything", |_, one| {
         one.answer = Some(Answer::Deferred(wire::Deferred {}));

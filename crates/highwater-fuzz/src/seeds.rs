@@ -32,6 +32,20 @@ pub(crate) fn noise() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Noise for each of the ways in which a server can be stubborn.
+pub(crate) fn lies() -> Vec<Vec<u8>> {
+    let mut seeds = noise();
+    for habit in 0..crate::replica::HABITS {
+        for seed in 0..3 {
+            let noise = bytes(1_000 + seed, 300 + 100 * habit);
+            // The first byte chooses.
+            let first = u8::try_from(habit).unwrap_or(0);
+            seeds.push([&[first][..], &noise].concat());
+        }
+    }
+    seeds
+}
+
 /// A device that follows a server for a while, and is led astray: what both
 /// said.
 fn exchange() -> Vec<(SyncRequest, SyncResponse)> {

@@ -64,6 +64,14 @@ impl Applied {
         }
     }
 
+    /// The response got nowhere.
+    pub(super) fn nowhere(list: &ListKey) -> Self {
+        Self::retry(Event::PeerMisbehaved {
+            list: list.clone(),
+            refusal: misfit("a response answers at least one of its lists"),
+        })
+    }
+
     pub(super) fn add_changes(&mut self, changes: Changes) {
         match changes {
             Changes::Rows(rows) => self.changes.extend(rows),

@@ -475,6 +475,53 @@ fn i7_a_delta_that_stands_still_is_refused_and_waited_out() {
     assert_equal(&device, &server, &members);
 }
 
+/// Found by fuzzing: a deferred list is asked about again at once.
+#[test]
+fn i7_a_server_that_defers_everything_is_waited_out() {
+    let (mut server, mut device, members) = synced(5);
+    assert_eq!(torment(&mut device, 9, |_| vec![Answer::Deferred]), 1);
+    let misbehaved = |event: &Event| matches!(event, Event::PeerMisbehaved { .. });
+    assert!(device.events.iter().any(misbehaved));
+    device.now_ms += 120_000;
+    device.sync(&mut server);
+    assert_equal(&device, &server, &members);
+}
+
+/// Found by fuzzing: what was asked for stayed wanted, and was asked for again
+/// at once.
+#[test]
+fn i7_details_that_nobody_asked_for_are_refused_and_waited_out() {
+    let (mut server, mut device, members) = synced(5);
+    let wanted = id("item-000001");
+    device.db.tamper(&members, |_, rows| {
+        rows.get_mut(&wanted).unwrap().row.payload = None;
+    });
+    device.replica.want_details(&members, [wanted.clone()]);
+    let (request_id, _) = device.request().unwrap();
+    let another = server.rows(&members).swap_remove(2);
+    let details = vec![Row {
+        id: another.0,
+        rank: another.1,
+        content: Content::Payload(another.2.into()),
+    }];
+    let answer = ListAnswer {
+        list: 0,
+        answer: Answer::Aligned,
+        details,
+    };
+    let response = SyncResponse {
+        aligned: 0,
+        answers: vec![answer],
+    };
+    device.response(request_id, response);
+    assert!(device.request().is_none(), "it waits");
+    assert!(device.replica.wants_details(&members));
+    device.now_ms += 120_000;
+    device.run(&mut server);
+    assert!(!device.replica.wants_details(&members));
+    assert!(device.rows(&members).iter().all(|row| row.2.is_some()));
+}
+
 #[test]
 fn i7_answers_that_do_not_fit_the_question_change_nothing() {
     let (mut server, mut device, members) = synced(20);
