@@ -25,6 +25,10 @@ const CHUNK: usize = 10_000;
 const CELL_BYTES: usize = 18;
 const SKELETON_ROW_BYTES: usize = 32;
 
+/// Cells of one sketch at most, 18 MiB of them: how long a list is, is only the
+/// server's word.
+const CELLS_MAX: usize = 1 << 20;
+
 /// How far the rung has come.
 #[derive(Debug)]
 pub(super) struct Reconciling {
@@ -82,7 +86,9 @@ impl Decode {
         let elements = usize::try_from(self.elements).unwrap_or(usize::MAX);
         let cells = self.decoder.cells() + self.next_range();
         let sketch = self.decoder.estimate().saturating_mul(3) / 2;
-        sketch.max(cells).saturating_mul(CELL_BYTES) > elements.saturating_mul(SKELETON_ROW_BYTES)
+        cells > CELLS_MAX
+            || sketch.max(cells).saturating_mul(CELL_BYTES)
+                > elements.saturating_mul(SKELETON_ROW_BYTES)
     }
 }
 

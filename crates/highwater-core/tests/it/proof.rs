@@ -4,8 +4,8 @@ use crate::pair::{Device, Server, assert_books, assert_equal, id, list};
 use highwater_core::local::{Changes, Phase, RowChange, Rung};
 use highwater_core::replica::{Event, Failure, ReplicaConfig};
 use highwater_protocol::message::{
-    Answer, Content, Delta, DeltaEnd, Diverged, DivergedReason, GoneReason, Head, ListAnswer, Row,
-    ScanPage, SyncRequest, SyncResponse,
+    Answer, Cell, Content, Delta, DeltaEnd, Diverged, DivergedReason, GoneReason, Head, ListAnswer,
+    Position, Row, Salt, ScanPage, SketchCells, SketchId, SyncRequest, SyncResponse,
 };
 use highwater_protocol::{Digest, Lineage, ListKey, Point, Rank, Stamp, Version};
 
@@ -472,6 +472,49 @@ fn i7_a_delta_that_stands_still_is_refused_and_waited_out() {
     }
     assert_eq!(device.rows(&members).len(), 20);
     device.sync(&mut server);
+    assert_equal(&device, &server, &members);
+}
+
+/// How long a list is, is the server's word: with no end to it, there was none
+/// to the cells.
+#[test]
+fn i7_a_sketch_without_end_is_given_up() {
+    let (mut server, mut device, members) = synced(5);
+    let sketch = |from: u64, cells: usize| SketchCells {
+        id: SketchId {
+            point: false_head(5).point,
+            salt: Salt(7),
+        },
+        elements: u64::MAX,
+        from,
+        cells: vec![
+            Cell {
+                sum: 1,
+                check: 2,
+                count: 3
+            };
+            cells
+        ],
+    };
+    let mut cells = 0;
+    let requests = torment(&mut device, 1_000, |request| {
+        vec![match &request.lists[0].position {
+            Position::Sketch(range) => {
+                cells = range.from + u64::from(range.cells);
+                Answer::Sketch(sketch(range.from, range.cells as usize))
+            }
+            Position::Scan(_) => Answer::Deferred,
+            _ => Answer::Diverged(Diverged {
+                reason: DivergedReason::Lineage,
+                head: false_head(5),
+                sketch: Some(sketch(0, 48)),
+            }),
+        }]
+    });
+    assert!(requests < 100 && cells <= 1 << 20, "{requests}, {cells}");
+    assert_eq!(device.phase(&members), Phase::Repairing(Rung::Skeleton));
+    device.now_ms += 120_000;
+    device.run(&mut server);
     assert_equal(&device, &server, &members);
 }
 
