@@ -35,7 +35,7 @@ const fn target_of(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8
 }
 
 /// All of them, in the order in which they are run.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     target_of(
         "request_protobuf",
         messages::request_protobuf,
@@ -54,6 +54,7 @@ pub const TARGETS: [Target; 15] = [
     ),
     target_of("other_messages", messages::others, seeds::other_messages),
     target_of("positions", messages::positions, seeds::positions),
+    target_of("receipts", messages::receipts, seeds::receipts),
     target_of("sketch_cells", sketch::cells, seeds::sketches),
     target_of("write_bodies", bodies::writes, seeds::write_bodies),
     target_of("import_bodies", bodies::imports, seeds::history_lines),

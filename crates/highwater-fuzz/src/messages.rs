@@ -5,7 +5,7 @@ use bytes::Bytes;
 use highwater_protocol::codec::Format;
 use highwater_protocol::kinds::{GroupProfile, JoinedGroup, Member, Payload};
 use highwater_protocol::message::{
-    Answer, Cursor, Scan, SketchItems, SketchRange, Snapshot, SyncRequest, SyncResponse,
+    Answer, Cursor, Receipts, Scan, SketchItems, SketchRange, Snapshot, SyncRequest, SyncResponse,
 };
 use highwater_protocol::{Refusal, limits, shape, wire};
 use serde::Serialize;
@@ -126,6 +126,20 @@ fn payload<P: Payload + Clone + PartialEq + Debug>(data: &[u8]) {
     if let Ok(value) = P::decode(data) {
         assert_eq!(P::decode(&value.encode()).as_ref(), Ok(&value));
     }
+}
+
+/// The first byte chooses the form.
+pub(crate) fn receipts(data: &[u8]) {
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
+    let format = form(*choice);
+    let counted = shape::check_receipts(format, data);
+    let read = read::<wire::Receipts>(format, data).and_then(Receipts::try_from);
+    if read.is_ok() {
+        assert_eq!(counted, Ok(()), "what the limits allow was refused unread");
+    }
+    parsed::<wire::Receipts, Receipts>(format, data);
 }
 
 /// The first byte chooses the form and the message, as a folder of the corpus

@@ -404,8 +404,8 @@ fn repeated(server: &Server, request: &SyncRequest, turn: u64, spoil: Habit) -> 
         one
     });
     wire::SyncResponse {
-        aligned: 0,
         answers: answers.collect(),
+        ..wire::SyncResponse::default()
     }
 }
 

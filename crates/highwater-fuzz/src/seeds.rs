@@ -177,6 +177,51 @@ pub(crate) fn other_messages() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// A receipt with every field set, and one with none but its list.
+pub(crate) fn receipts() -> Vec<Vec<u8>> {
+    let standing = || wire::Standing {
+        device: Some(wire::Cursor {
+            lineage: 5,
+            version: 7,
+            digest: vec![3; 16].into(),
+            count: 2,
+        }),
+        server: Some(wire::Head {
+            lineage: 6,
+            version: 9,
+            digest: vec![4; 16].into(),
+            count: 3,
+        }),
+    };
+    let full = wire::Receipt {
+        kind: "fuzz".to_owned(),
+        owner: "a".to_owned(),
+        reason: 3,
+        rung: 2,
+        mended: true,
+        added: 1,
+        removed: 2,
+        changed: 3,
+        ids: vec![String::new(), "item-1".to_owned()],
+        requests: 4,
+        bytes_up: 5,
+        bytes_down: 6,
+        item_bytes: 7,
+        began_at_ms: 8,
+        duration_ms: 9,
+        before: Some(standing()),
+        after: Some(standing()),
+    };
+    let bare = wire::Receipt {
+        kind: "fuzz".to_owned(),
+        owner: "a".to_owned(),
+        ..wire::Receipt::default()
+    };
+    let receipts = [vec![full.clone(), bare.clone()], vec![full], vec![bare]];
+    let chosen = receipts.map(|receipts| chosen(0, &wire::Receipts { receipts }));
+    chosen.into_iter().flatten().collect()
+}
+
 pub(crate) fn positions() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (request, _) in exchange() {

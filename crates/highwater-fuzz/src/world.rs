@@ -109,6 +109,7 @@ impl Sketches for Kept {
         reads: &R,
         list: &ListKey,
         head: &Head,
+        _copy: Version,
     ) -> std::result::Result<Option<Arc<Encoding>>, R::Error> {
         let newest = self.newest(list);
         let made = match &newest {

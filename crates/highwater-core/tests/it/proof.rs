@@ -392,16 +392,14 @@ fn i7_a_server_whose_digest_never_fits_its_rows_ends_in_quarantine_and_heals_lat
             content: Content::Payload(vec![1].into()),
         };
         match &request.lists[0].position {
-            highwater_protocol::message::Position::Cursor(_)
-            | highwater_protocol::message::Position::Sketch(_)
-            | highwater_protocol::message::Position::SketchItems(_) => {
+            Position::Cursor(_) | Position::Sketch(_) | Position::SketchItems(_) => {
                 vec![Answer::Diverged(Diverged {
                     reason: DivergedReason::Digest,
                     head: false_head(5),
                     sketch: None,
                 })]
             }
-            highwater_protocol::message::Position::Scan(_) => vec![Answer::Scan(ScanPage {
+            Position::Scan(_) => vec![Answer::Scan(ScanPage {
                 point: false_head(5).point,
                 rows: vec![row],
                 next: None,

@@ -1,3 +1,3 @@
 0
-groupsalice	bºh2kN^Tæ%GRĞ+·\ 3
-membersharbour	Jº£qÌ'ºc•9öŒÃl£“ò¹¾$øe [
+groupsalice	5I¢Ç±z¿h—z» >œV®ŞŒd™‚) 3
+membersharbour	ÀOÍÍşÎfcïÕQ×èí;=Ãg [

@@ -1,2 +1,2 @@
 3
-membersharbour	ïÍ«‰gE#•9öŒÃl£“ò¹¾$øe [
+membersharbour	ïÍ«‰gE#ïÕQ×èí;=Ãg [

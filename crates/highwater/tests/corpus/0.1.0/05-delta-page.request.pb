@@ -1,3 +1,2 @@
 5
-membersharbour	Jº£qÌ'º]2ñ¤
-UÚŸôêçÔ_	 ]0
+membersharbour	ÀOÍÍşÎf]Ò–¨K)æ~kdã“]mF ]0

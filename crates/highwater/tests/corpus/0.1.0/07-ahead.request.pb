@@ -1,2 +1,2 @@
 !
-membersharbour	Jº£qÌ'ºh 
+membersharbour	ÀOÍÍşÎfh 

@@ -1,2 +1,2 @@
 
-groupsalice	bºh2žk 
+groupsalice	5I¢Ç±z¿ 

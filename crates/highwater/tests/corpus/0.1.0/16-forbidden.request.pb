@@ -1,3 +1,2 @@
 3
-membersharbour	Jº£qÌ'º]2ñ¤
-UÚŸôêçÔ_	 ]
+membersharbour	ÀOÍÍşÎf]Ò–¨K)æ~kdã“]mF ]

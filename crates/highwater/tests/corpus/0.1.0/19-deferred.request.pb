@@ -1,2 +1,2 @@
 3
-membersharbour	Jº£qÌ'ºc•9öŒÃl£“ò¹¾$øe [
+membersharbour	ÀOÍÍşÎfcïÕQ×èí;=Ãg [
