@@ -16,6 +16,8 @@ mod record;
 mod replace;
 mod schema;
 mod scrub;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod txn;
 mod value;
 mod writer;

@@ -39,6 +39,25 @@ pub struct Options {
     /// A size that the database must not exceed, in bytes: beyond it writes end
     /// with [`StoreError::Full`]. `None`: the disk is the limit.
     pub database_bytes_max: Option<u64>,
+    /// The SQLite file system that the database is in, under the folder's name;
+    /// `None`: the machine's. One process has all of another file system, so its
+    /// folders are neither made nor locked.
+    #[cfg(feature = "simulation")]
+    pub file_system: Option<String>,
+    /// The incarnation that the database gets; `None`: it keeps its own, and a
+    /// new one gets a random one.
+    #[cfg(feature = "simulation")]
+    pub incarnation: Option<[u8; 16]>,
+}
+
+impl Options {
+    pub(crate) fn file_system(&self) -> Option<&str> {
+        #[cfg(feature = "simulation")]
+        let chosen = self.file_system.as_deref();
+        #[cfg(not(feature = "simulation"))]
+        let chosen = None;
+        chosen
+    }
 }
 
 impl Default for Options {
@@ -53,6 +72,10 @@ impl Default for Options {
             queue_writes_max: 4_096,
             busy_timeout: Duration::from_secs(5),
             database_bytes_max: None,
+            #[cfg(feature = "simulation")]
+            file_system: None,
+            #[cfg(feature = "simulation")]
+            incarnation: None,
         }
     }
 }
@@ -140,16 +163,19 @@ pub(crate) fn open(folder: &Path, options: &Options) -> std::result::Result<Open
         let path = path.to_owned();
         move |error| OpenError::File { path, error }
     };
-    match std::fs::create_dir_all(folder) {
-        // What is there can be read, if it cannot be made.
-        Err(error) if !folder.is_dir() => return Err(file(folder)(error)),
-        _ => {}
+    let mut taken = None;
+    if options.file_system().is_none() {
+        match std::fs::create_dir_all(folder) {
+            // What is there can be read, if it cannot be made.
+            Err(error) if !folder.is_dir() => return Err(file(folder)(error)),
+            _ => {}
+        }
+        match lock(folder).map_err(file(folder))? {
+            Lock::Taken(lock) => taken = Some(lock),
+            Lock::Held => return Err(OpenError::Held(folder.to_owned())),
+            Lock::ReadOnly => return open_read_only(folder, options),
+        }
     }
-    let lock = match lock(folder).map_err(file(folder))? {
-        Lock::Taken(lock) => lock,
-        Lock::Held => return Err(OpenError::Held(folder.to_owned())),
-        Lock::ReadOnly => return open_read_only(folder, options),
-    };
     let path = folder.join(DATABASE_FILE);
     let mut writer = connect(
         &path,
@@ -172,6 +198,10 @@ pub(crate) fn open(folder: &Path, options: &Options) -> std::result::Result<Open
     if from < STEPS.len() {
         schema::migrate(&mut writer, from, STEPS)?;
     }
+    #[cfg(feature = "simulation")]
+    if let Some(incarnation) = options.incarnation {
+        schema::set_incarnation(&writer, incarnation)?;
+    }
     if schema::incarnation(&writer)?.is_none() {
         schema::reincarnate(&writer)?;
     }
@@ -189,7 +219,7 @@ pub(crate) fn open(folder: &Path, options: &Options) -> std::result::Result<Open
         },
         incarnation,
         tick,
-        lock: Some(lock),
+        lock: taken,
     })
 }
 
@@ -278,15 +308,21 @@ fn connect(
     options: &Options,
 ) -> Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = match options.file_system() {
+        Some(name) => Connection::open_with_flags_and_vfs(path, flags, name)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
     connection.busy_timeout(options.busy_timeout)?;
     // More than this crate has statements, so that none is prepared twice.
     connection.set_prepared_statement_cache_capacity(64);
     let kibibytes = i64::try_from(cache_bytes / 1024).unwrap_or(i64::MAX);
     connection.pragma_update(None, "cache_size", -kibibytes)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    let mapped = i64::try_from(options.mmap_bytes).unwrap_or(i64::MAX);
-    connection.pragma_update_and_check(None, "mmap_size", mapped, |_| Ok(()))?;
+    // Not every file system can map.
+    if options.mmap_bytes > 0 {
+        let mapped = i64::try_from(options.mmap_bytes).unwrap_or(i64::MAX);
+        connection.pragma_update_and_check(None, "mmap_size", mapped, |_| Ok(()))?;
+    }
     Ok(connection)
 }
 

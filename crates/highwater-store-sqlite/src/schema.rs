@@ -129,6 +129,11 @@ pub(crate) fn reincarnate(connection: &Connection) -> Result<()> {
             "no random numbers are to be had: {error}"
         )))
     })?;
+    set_incarnation(connection, incarnation)
+}
+
+/// Gives a database this incarnation.
+pub(crate) fn set_incarnation(connection: &Connection, incarnation: [u8; 16]) -> Result<()> {
     connection.execute(
         "INSERT INTO meta (one, incarnation, tick) VALUES (1, ?1, 0)
          ON CONFLICT DO UPDATE SET incarnation = excluded.incarnation, tick = tick + 1",
