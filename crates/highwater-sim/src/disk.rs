@@ -29,6 +29,8 @@ struct Inner {
     boot: u64,
     steps: u64,
     fault: Option<(u64, Fault)>,
+    /// Faults that have happened.
+    happened: u64,
     /// The power is off.
     off: bool,
     next_handle: u64,
@@ -153,6 +155,7 @@ impl Inner {
         match self.fault {
             Some((at, fault)) if self.steps >= at => {
                 self.fault = None;
+                self.happened += 1;
                 match fault {
                     Fault::PowerOff => {
                         self.off = true;
@@ -250,6 +253,21 @@ impl Disk {
     /// Whether the power is off.
     pub(crate) fn is_off(&self) -> bool {
         self.0.lock().off
+    }
+
+    /// Cuts the power now.
+    pub(crate) fn cut_power(&self) {
+        self.0.lock().off = true;
+    }
+
+    /// How many faults have happened.
+    pub(crate) fn happened(&self) -> u64 {
+        self.0.lock().happened
+    }
+
+    /// The length of a file in bytes, if it is there.
+    pub(crate) fn length(&self, path: &str) -> Option<usize> {
+        self.0.lock().files.get(path).map(|file| file.data.len())
     }
 
     /// Steps so far.

@@ -1,0 +1,559 @@
+//! I5 and I8: each answer is what the naive model says, from the request and
+//! the lists alone. Then nothing that another device did can be in it, and
+//! nothing that its reader may not read.
+
+use super::{Invariant, Verdict, Violation, demand};
+use crate::coverage::Coverage;
+use crate::model::{Element, List, Live, Model};
+use crate::server::Lies;
+use highwater_core::answer::Access;
+use highwater_core::sketch::{Encoder, KEPT_MS, element_of};
+use highwater_protocol::message::{
+    Answer, Content, Cursor, Delta, DeltaEnd, Diverged, DivergedReason, GoneReason, ListAnswer,
+    ListRequest, Position, Row, Scan, ScanPage, SketchCells, SketchId, SketchItems, SketchRows,
+    SyncRequest, SyncResponse,
+};
+use highwater_protocol::{Digest, ItemId, Lineage, ListKey, OrderKey, Stamp};
+use std::collections::BTreeMap;
+
+/// What the judge of answers remembers: the sketches that were offered.
+#[derive(Default)]
+pub(crate) struct Answers {
+    sketches: BTreeMap<(ListKey, u64, u64, [u8; 16]), Offered>,
+}
+
+/// A sketch that was offered: what it must be made of.
+struct Offered {
+    stamps: Vec<Stamp>,
+    first_ms: i64,
+}
+
+/// What an answer is judged by.
+pub(crate) struct Case<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) lies: &'a Lies,
+    pub(crate) request: &'a SyncRequest,
+    pub(crate) access: &'a [Access],
+    /// The server's clock.
+    pub(crate) now_ms: i64,
+    /// Responses are cut into several for their size.
+    pub(crate) tight: bool,
+}
+
+fn wrong(what: impl Into<String>) -> Violation {
+    Violation::new(Invariant::I5, what)
+}
+
+impl Answers {
+    /// Judges a response.
+    pub(crate) fn judge(
+        &mut self,
+        case: &Case<'_>,
+        response: &SyncResponse,
+        coverage: &mut Coverage,
+    ) -> Verdict {
+        let mut named: BTreeMap<usize, &ListAnswer> = BTreeMap::new();
+        for answer in &response.answers {
+            named.insert(answer.list, answer);
+        }
+        let asked = case.request.lists.len();
+        demand(
+            response.aligned + named.len() == asked,
+            Invariant::I5,
+            || format!("{asked} lists, {} answers", response.aligned + named.len()),
+        )?;
+        for (at, (request, access)) in case.request.lists.iter().zip(case.access).enumerate() {
+            let aligned = ListAnswer {
+                list: at,
+                answer: Answer::Aligned,
+                details: Vec::new(),
+            };
+            let answer = named.get(&at).copied().unwrap_or(&aligned);
+            note(answer, request, coverage);
+            self.judge_list(case, request, access, answer)
+                .map_err(|no| Violation {
+                    what: format!(
+                        "{}: {}; asked {:?}, answered {:?}",
+                        request.list, no.what, request.position, answer.answer
+                    ),
+                    ..no
+                })?;
+        }
+        Ok(())
+    }
+
+    fn judge_list(
+        &mut self,
+        case: &Case<'_>,
+        request: &ListRequest,
+        access: &Access,
+        answer: &ListAnswer,
+    ) -> Verdict {
+        let list = case.model.get(&request.list);
+        if *access != Access::Read {
+            let named = lineage_of(request);
+            let reason = match list {
+                Some(List::Live { live, .. }) if Some(live.lineage) == named => {
+                    GoneReason::Forbidden
+                }
+                Some(List::Ended { lineage, .. }) if Some(*lineage) == named => GoneReason::Deleted,
+                _ => GoneReason::Unspecified,
+            };
+            demand(answer.details.is_empty(), Invariant::I8, || {
+                "details of a list that may not be read".to_owned()
+            })?;
+            return demand(answer.answer == Answer::Gone(reason), Invariant::I8, || {
+                format!("a list that may not be read is gone ({reason:?})")
+            });
+        }
+        let Some(live) = case.model.live(&request.list) else {
+            let lineage = match list {
+                Some(List::Ended { lineage, .. }) => Some(*lineage),
+                _ => None,
+            };
+            let reason = match lineage_of(request) {
+                named if named.is_some() && named == lineage => GoneReason::Deleted,
+                _ => GoneReason::Unspecified,
+            };
+            return same(&answer.answer, &Answer::Gone(reason));
+        };
+        if answer.answer == Answer::Deferred {
+            return demand(case.tight && answer.details.is_empty(), Invariant::I5, || {
+                "deferred although the response was not full".to_owned()
+            });
+        }
+        details(&live, request, &answer.details)?;
+        let head = Head::of(&live, case.lies.contains(&request.list));
+        match &request.position {
+            Position::Cursor(cursor) => self.cursor(case, request, &head, cursor, &answer.answer),
+            Position::Scan(scan) => self.scan(case, request, &head, scan, &answer.answer),
+            Position::Sketch(range) => match &answer.answer {
+                Answer::Sketch(cells) => {
+                    demand(
+                        Some(cells.id) == range.id && cells.from == range.from,
+                        Invariant::I5,
+                        || "other cells than were asked for".to_owned(),
+                    )?;
+                    self.cells(case, &request.list, &head, cells)
+                }
+                answer => self.diverged(case, &request.list, &head, DivergedReason::Digest, answer),
+            },
+            Position::SketchItems(items) => match &answer.answer {
+                Answer::SketchRows(rows) => self.rows(case, &request.list, &head, items, rows),
+                answer => self.diverged(case, &request.list, &head, DivergedReason::Digest, answer),
+            },
+        }
+    }
+
+    fn cursor(
+        &mut self,
+        case: &Case<'_>,
+        request: &ListRequest,
+        head: &Head<'_>,
+        cursor: &Cursor,
+        answer: &Answer,
+    ) -> Verdict {
+        let list = &request.list;
+        let point = cursor.point;
+        let (lineage, version) = (head.live.lineage, head.live.version);
+        if (cursor.digest, cursor.count) == (head.digest, head.live.count()) {
+            let point = highwater_protocol::Point {
+                lineage,
+                version: highwater_protocol::Version::new(version),
+            };
+            let expected = match cursor.point == point {
+                true => Answer::Aligned,
+                false => Answer::Adopt(point),
+            };
+            return same(answer, &expected);
+        }
+        let reason = if point.lineage != lineage {
+            DivergedReason::Lineage
+        } else if point.version.get() > version {
+            DivergedReason::Ahead
+        } else if point.version.get() == version {
+            DivergedReason::Digest
+        } else {
+            let Answer::Delta(delta) = answer else {
+                return Err(wrong("a cursor that is behind gets a delta"));
+            };
+            return delta_page(case, request, head, cursor, delta);
+        };
+        self.diverged(case, list, head, reason, answer)
+    }
+
+    fn scan(
+        &mut self,
+        case: &Case<'_>,
+        request: &ListRequest,
+        head: &Head<'_>,
+        scan: &Scan,
+        answer: &Answer,
+    ) -> Verdict {
+        let reason = match &scan.position {
+            Some(at) if at.point.lineage != head.live.lineage => Some(DivergedReason::Lineage),
+            Some(at) if at.point.version.get() > head.live.version => Some(DivergedReason::Ahead),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            return self.diverged(case, &request.list, head, reason, answer);
+        }
+        let Answer::Scan(page) = answer else {
+            return Err(wrong("a scan gets a page"));
+        };
+        scan_page(case, head, scan, page)
+    }
+
+    fn diverged(
+        &mut self,
+        case: &Case<'_>,
+        list: &ListKey,
+        head: &Head<'_>,
+        reason: DivergedReason,
+        answer: &Answer,
+    ) -> Verdict {
+        let Answer::Diverged(diverged) = answer else {
+            return Err(wrong(format!("the copy diverged ({reason:?})")));
+        };
+        let live = head.live;
+        let there = diverged.head;
+        demand(diverged.reason == reason, Invariant::I5, || {
+            format!("the reason is {reason:?}")
+        })?;
+        let same_head = there.point.lineage == live.lineage
+            && there.point.version.get() == live.version
+            && (there.digest, there.count) == (head.digest, live.count());
+        demand(same_head, Invariant::I5, || "another head".to_owned())?;
+        match &diverged.sketch {
+            Some(cells) => self.cells(case, list, head, cells),
+            None => Ok(()),
+        }
+    }
+
+    /// A sketch of this list, of this lineage, made of what the list then had.
+    fn offered(
+        &mut self,
+        case: &Case<'_>,
+        list: &ListKey,
+        head: &Head<'_>,
+        id: &SketchId,
+    ) -> Result<&Offered, Violation> {
+        let live = head.live;
+        let (lineage, version) = (id.point.lineage, id.point.version.get());
+        demand(
+            lineage == live.lineage && version <= live.version,
+            Invariant::I5,
+            || "a sketch of another lineage, or of a version to come".to_owned(),
+        )?;
+        let key = (list.clone(), lineage.get(), version, id.salt.0);
+        if !self.sketches.contains_key(&key) {
+            demand(version == live.version, Invariant::I5, || {
+                "a new sketch of an old version".to_owned()
+            })?;
+            let offered = Offered {
+                stamps: live.items.values().map(|item| item.stamp).collect(),
+                first_ms: case.now_ms,
+            };
+            self.sketches.insert(key.clone(), offered);
+        }
+        let offered = &self.sketches[&key];
+        let age_ms = case.now_ms - offered.first_ms;
+        demand((0..KEPT_MS).contains(&age_ms), Invariant::I5, || {
+            format!("a sketch that is {age_ms} ms old")
+        })?;
+        Ok(offered)
+    }
+
+    fn cells(
+        &mut self,
+        case: &Case<'_>,
+        list: &ListKey,
+        head: &Head<'_>,
+        cells: &SketchCells,
+    ) -> Verdict {
+        let offered = self.offered(case, list, head, &cells.id)?;
+        demand(
+            cells.elements == offered.stamps.len() as u64,
+            Invariant::I5,
+            || format!("the sketch is of {} elements", offered.stamps.len()),
+        )?;
+        // Longer ones are left to the decoders: this costs passes over the list.
+        if offered.stamps.len() > 200 {
+            return Ok(());
+        }
+        let elements = offered.stamps.iter();
+        let salted = elements.map(|stamp| element_of(&cells.id.salt, *stamp));
+        let from = usize::try_from(cells.from).unwrap_or(usize::MAX);
+        let all = Encoder::new(salted).next_cells(from + cells.cells.len());
+        demand(all[from..] == cells.cells[..], Invariant::I5, || {
+            "the cells are not those of the list".to_owned()
+        })
+    }
+
+    fn rows(
+        &mut self,
+        case: &Case<'_>,
+        list: &ListKey,
+        head: &Head<'_>,
+        items: &SketchItems,
+        rows: &SketchRows,
+    ) -> Verdict {
+        self.offered(case, list, head, &items.id)?;
+        let done = items.elements.get(..rows.done).unwrap_or_default();
+        let salt = &items.id.salt;
+        let mut expected: Vec<_> = head
+            .live
+            .items
+            .iter()
+            .filter(|(_, item)| item.version <= items.id.point.version.get())
+            .filter(|(_, item)| done.contains(&element_of(salt, item.stamp)))
+            .map(|(id, _)| id.clone())
+            .collect();
+        expected.sort();
+        let mut there: Vec<_> = rows.rows.iter().map(|row| row.id.clone()).collect();
+        there.sort();
+        demand(
+            rows.done > 0 && there == expected,
+            Invariant::I5,
+            || format!("the rows of those elements are {expected:?}"),
+        )?;
+        rows.rows
+            .iter()
+            .try_for_each(|row| is_element(head.live, row, Some(true)))
+    }
+}
+
+/// A head as the server believes it.
+struct Head<'a> {
+    live: &'a Live,
+    digest: Digest,
+}
+
+impl<'a> Head<'a> {
+    fn of(live: &'a Live, lied_about: bool) -> Self {
+        let digest = live.digest();
+        Self {
+            live,
+            digest: match lied_about && live.version > 0 {
+                true => crate::server::wrong(digest),
+                false => digest,
+            },
+        }
+    }
+}
+
+fn same(answer: &Answer, expected: &Answer) -> Verdict {
+    demand(answer == expected, Invariant::I5, || {
+        format!("the answer is {expected:?}")
+    })
+}
+
+fn lineage_of(request: &ListRequest) -> Option<Lineage> {
+    match &request.position {
+        Position::Cursor(cursor) => Some(cursor.point.lineage),
+        Position::Scan(scan) => scan.position.as_ref().map(|at| at.point.lineage),
+        Position::Sketch(range) => range.id.map(|id| id.point.lineage),
+        Position::SketchItems(items) => Some(items.id.point.lineage),
+    }
+}
+
+/// A row that came is the list's element, whole or as a stamp.
+fn is_element(live: &Live, row: &Row, whole: Option<bool>) -> Verdict {
+    let Some(item) = live.items.get(&row.id) else {
+        return Err(wrong(format!("{:?} is not in the list", row.id)));
+    };
+    let item: &Element = item;
+    let (right, came_whole) = match &row.content {
+        Content::Payload(payload) => (*payload == item.payload, true),
+        Content::Stamp(stamp) => (*stamp == item.stamp, false),
+    };
+    demand(row.rank == item.rank && right, Invariant::I5, || {
+        format!("{:?} has other content", row.id)
+    })?;
+    demand(
+        whole.is_none_or(|whole| whole == came_whole),
+        Invariant::I5,
+        || format!("{:?} came whole: {came_whole}", row.id),
+    )
+}
+
+fn details(live: &Live, request: &ListRequest, details: &[Row]) -> Verdict {
+    let there = |id: &&ItemId| live.items.contains_key(*id);
+    let any = request.details.iter().find(there).is_some();
+    demand(!any || !details.is_empty(), Invariant::I5, || {
+        "none of the details that are there".to_owned()
+    })?;
+    for row in details {
+        demand(request.details.contains(&row.id), Invariant::I5, || {
+            format!("the detail {:?} was not asked for", row.id)
+        })?;
+        is_element(live, row, Some(true))?;
+    }
+    Ok(())
+}
+
+fn delta_page(
+    case: &Case<'_>,
+    request: &ListRequest,
+    head: &Head<'_>,
+    cursor: &Cursor,
+    delta: &Delta,
+) -> Verdict {
+    let live = head.live;
+    let (from, to) = (cursor.point.version.get(), delta.to.get());
+    let last = to == live.version;
+    let end = match last {
+        true => DeltaEnd::Proof(head.digest, live.count()),
+        false => DeltaEnd::More(highwater_protocol::Version::new(live.version)),
+    };
+    demand(
+        from < to && to <= live.version && delta.end == end,
+        Invariant::I5,
+        || format!("a page that ends at {to} ends with {end:?}"),
+    )?;
+    demand(
+        delta.deletes_incomplete == (from < live.floor),
+        Invariant::I5,
+        || format!("deletions below {} are lost", live.floor),
+    )?;
+    let within = |version: u64| from < version && version <= to;
+    let mut rows: Vec<_> = live
+        .items
+        .iter()
+        .filter(|(_, item)| within(item.version))
+        .map(|(id, item)| (item.version, id))
+        .collect();
+    rows.sort_unstable();
+    let mut scanned = rows.len();
+    let mut deleted: Vec<_> = live
+        .tombstones
+        .iter()
+        .filter(|(_, old)| within(old.version))
+        .inspect(|_| scanned += 1)
+        .filter(|(_, old)| old.created <= from)
+        .map(|(id, old)| (old.version, id))
+        .collect();
+    deleted.sort_unstable();
+    let page_rows = case.request.page_rows;
+    demand(
+        scanned <= page_rows && (last || case.tight || scanned == page_rows),
+        Invariant::I5,
+        || format!("a page of {scanned} changes where {page_rows} fit"),
+    )?;
+    let ids = |rows: &[(u64, &ItemId)]| rows.iter().map(|(_, id)| (*id).clone()).collect::<Vec<_>>();
+    let there: Vec<_> = delta.rows.iter().map(|row| row.id.clone()).collect();
+    demand(there == ids(&rows), Invariant::I5, || {
+        format!("the rows to {to} are {:?}", ids(&rows))
+    })?;
+    demand(delta.deleted == ids(&deleted), Invariant::I5, || {
+        format!("the deletions to {to} are {:?}", ids(&deleted))
+    })?;
+    let whole = request.delta_details.map_or(usize::MAX, |most| most as usize);
+    for (at, row) in delta.rows.iter().enumerate() {
+        is_element(live, row, Some(at < whole))?;
+    }
+    Ok(())
+}
+
+fn scan_page(case: &Case<'_>, head: &Head<'_>, scan: &Scan, page: &ScanPage) -> Verdict {
+    let live = head.live;
+    let (began, after) = match &scan.position {
+        None => (live.version, None),
+        Some(at) => (at.point.version.get(), at.after.as_ref()),
+    };
+    let whole = live.count() <= scan.whole_up_to;
+    let done = page.next.is_none();
+    let proof = (done && began == live.version).then_some(head.digest);
+    demand(
+        page.point.lineage == live.lineage
+            && page.point.version.get() == began
+            && page.total == live.count()
+            && page.whole == whole
+            && page.proof == proof,
+        Invariant::I5,
+        || format!("a page of version {began}, of {} rows, proof {proof:?}", live.count()),
+    )?;
+    let key = |id: &ItemId, item: &Element| OrderKey::new(item.rank.clone(), id.clone());
+    let behind = |at: &OrderKey| after.is_none_or(|after| after < at);
+    let before = |at: &OrderKey| page.next.as_ref().is_none_or(|next| at <= next);
+    let mut scanned = 0;
+    let mut expected = Vec::new();
+    for (id, item) in live.in_order() {
+        let at = key(id, item);
+        if behind(&at) && before(&at) {
+            scanned += 1;
+            if item.version <= began {
+                expected.push(id.clone());
+            }
+        }
+    }
+    let page_rows = case.request.page_rows;
+    demand(
+        scanned <= page_rows && (done || case.tight || scanned == page_rows),
+        Invariant::I5,
+        || format!("a page of {scanned} rows where {page_rows} fit"),
+    )?;
+    let there: Vec<_> = page.rows.iter().map(|row| row.id.clone()).collect();
+    demand(there == expected, Invariant::I5, || {
+        format!("the page's rows are {expected:?}")
+    })?;
+    for (at, row) in page.rows.iter().enumerate() {
+        is_element(live, row, Some(whole || at < scan.details as usize))?;
+    }
+    Ok(())
+}
+
+/// Counts what an answer is.
+fn note(answer: &ListAnswer, request: &ListRequest, coverage: &mut Coverage) {
+    if !answer.details.is_empty() {
+        coverage.met("answer details");
+    }
+    let met: &[&str] = match &answer.answer {
+        Answer::Aligned => &["answer aligned"],
+        Answer::Adopt(_) => &["answer adopt"],
+        Answer::Delta(delta) => {
+            if delta.deletes_incomplete {
+                coverage.met("answer delta, deletes incomplete");
+            }
+            match delta.end {
+                DeltaEnd::More(_) => &["answer delta, more follows"],
+                DeltaEnd::Proof(..) => &["answer delta, last page"],
+            }
+        }
+        Answer::Diverged(Diverged { reason, sketch, .. }) => {
+            coverage.met(match sketch {
+                Some(_) => "answer diverged with a sketch",
+                None => "answer diverged without a sketch",
+            });
+            match reason {
+                DivergedReason::Lineage => &["answer diverged: lineage"],
+                DivergedReason::Ahead => &["answer diverged: ahead"],
+                DivergedReason::Digest => &["answer diverged: digest"],
+                DivergedReason::Unknown => &["answer diverged: unknown"],
+            }
+        }
+        Answer::Gone(reason) => match reason {
+            GoneReason::Unspecified => &["answer gone: unspecified"],
+            GoneReason::Deleted => &["answer gone: deleted"],
+            GoneReason::Forbidden => &["answer gone: forbidden"],
+        },
+        Answer::Scan(page) => {
+            let first = matches!(&request.position, Position::Scan(scan) if scan.position.is_none());
+            if page.whole {
+                coverage.met("answer scan, whole");
+            }
+            if page.proof.is_some() {
+                coverage.met("answer scan, proved");
+            }
+            match first {
+                true => &["answer scan, first page"],
+                false => &["answer scan, later page"],
+            }
+        }
+        Answer::Sketch(_) => &["answer sketch cells"],
+        Answer::SketchRows(_) => &["answer sketch rows"],
+        Answer::Deferred => &["answer deferred"],
+        Answer::Refused(_) => &["answer refused"],
+    };
+    met.iter().for_each(|state| coverage.met(state));
+}

@@ -1,0 +1,110 @@
+//! The server's sketches: the shelf that the real server keeps, in virtual time
+//! and with salts of the seed.
+
+use crate::random::Random;
+use highwater_core::Head;
+use highwater_core::answer::Sketches;
+use highwater_core::reads::Reads;
+use highwater_core::sketch::{Encoding, Salt, Shelf};
+use highwater_protocol::ListKey;
+use highwater_protocol::message::SketchId;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// A bounded shelf of sketches.
+pub(crate) struct Offers {
+    elements_max: u64,
+    sketched_from: u64,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    shelf: Shelf,
+    random: Random,
+    now_ms: i64,
+    met: Vec<&'static str>,
+}
+
+impl Offers {
+    /// Sketches of `elements_max` elements together, of lists of `sketched_from`
+    /// elements and more.
+    pub(crate) const fn new(elements_max: u64, sketched_from: u64, random: Random) -> Self {
+        Self {
+            elements_max,
+            sketched_from,
+            inner: Mutex::new(Inner {
+                shelf: Shelf::new(elements_max),
+                random,
+                now_ms: 0,
+                met: Vec::new(),
+            }),
+        }
+    }
+
+    pub(crate) fn set_time(&self, now_ms: i64) {
+        self.inner.lock().now_ms = now_ms;
+    }
+
+    pub(crate) fn forget(&self) {
+        self.inner.lock().shelf = Shelf::new(self.elements_max);
+    }
+
+    /// What was met since it was last asked.
+    pub(crate) fn met(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.inner.lock().met)
+    }
+
+    pub(crate) const fn sketched_from(&self) -> u64 {
+        self.sketched_from
+    }
+}
+
+impl Sketches for Offers {
+    async fn offer<R: Reads>(
+        &self,
+        reads: &R,
+        list: &ListKey,
+        head: &Head,
+    ) -> Result<Option<Arc<Encoding>>, R::Error> {
+        let salt = {
+            let inner = &mut *self.inner.lock();
+            if let Some(offered) = inner.shelf.offer(list, head, inner.now_ms) {
+                inner.met.push("sketch offered again");
+                if offered.point() != head.point() {
+                    inner.met.push("sketch older than the head");
+                }
+                return Ok(Some(offered));
+            }
+            if !inner.shelf.has_room(head.count, inner.now_ms) {
+                inner.met.push("no room for a sketch");
+                return Ok(None);
+            }
+            let mut salt = [0; 16];
+            salt[..8].copy_from_slice(&inner.random.next().to_le_bytes());
+            salt[8..].copy_from_slice(&inner.random.next().to_le_bytes());
+            Salt(salt)
+        };
+        let made = Encoding::of(reads, list, salt).await?.map(Arc::new);
+        if let Some(made) = &made {
+            if made.digest() != head.digest {
+                return Ok(None);
+            }
+            let inner = &mut *self.inner.lock();
+            inner.shelf.keep(list, Arc::clone(made), inner.now_ms);
+        }
+        Ok(made)
+    }
+
+    fn is_worth_it(&self, head: &Head) -> bool {
+        head.count >= self.sketched_from
+    }
+
+    fn find(&self, list: &ListKey, id: &SketchId) -> Option<Arc<Encoding>> {
+        let inner = &mut *self.inner.lock();
+        let found = inner.shelf.find(list, id, inner.now_ms);
+        if found.is_none() {
+            inner.met.push("sketch no longer kept");
+        }
+        found
+    }
+}

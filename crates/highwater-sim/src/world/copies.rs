@@ -1,0 +1,272 @@
+//! What devices do with what they hear, and what the judges say to it.
+
+use super::World;
+use crate::check::{Invariant, Verdict, Violation, copies, demand};
+use crate::device::Taint;
+use crate::disk::Kept;
+use bytes::Bytes;
+use highwater_core::local::{ListRecord, Phase};
+use highwater_core::replica::{Event, RequestId};
+use highwater_protocol::message::SyncResponse;
+use highwater_protocol::{ListKey, wire};
+use highwater_sdk::local::LocalError;
+
+/// Copies up to this long are read whole after each of their transactions,
+/// longer ones now and then.
+const READ_EACH_TIME: u64 = 64;
+
+fn unreadable(at: usize, error: &LocalError) -> Violation {
+    Violation::new(Invariant::I4, format!("d{at} cannot be read: {error}"))
+}
+
+impl World {
+    /// Starts a device with what its disk has.
+    pub(super) fn start_device(&mut self, at: usize) -> Verdict {
+        let seed = self.random.next();
+        if let Err(error) = self.devices[at].start(seed) {
+            let excused = self.devices[at].file_damaged;
+            demand(excused, Invariant::I4, || {
+                format!("d{at} cannot open its database: {error}")
+            })?;
+            return self.move_aside(at);
+        }
+        self.note(|| format!("d{at} starts"));
+        self.devices[at].journal.clear();
+        let lists = self.lists.clone();
+        self.committed(at, &lists)?;
+        self.devices[at].replica.sync();
+        self.pump(at)
+    }
+
+    pub(super) fn move_aside(&mut self, at: usize) -> Verdict {
+        self.coverage.met("device database moved aside");
+        self.note(|| format!("d{at} moves its database aside"));
+        self.devices[at].move_aside();
+        self.start_device(at)
+    }
+
+    /// Sends what is due.
+    pub(super) fn pump(&mut self, at: usize) -> Verdict {
+        loop {
+            if !self.devices[at].is_up() {
+                return Ok(());
+            }
+            let now_ms = self.devices[at].now_ms(self.now_ms);
+            let polled =
+                self.devices[at].with(|replica, local| replica.poll_request(now_ms, local));
+            match polled {
+                Ok(Some((id, request))) => self.send(at, id, request),
+                Ok(None) => break,
+                Err(error) => {
+                    let failed = self.database_failed(at, &error);
+                    if self.devices[at].is_up() {
+                        // The lists stay due.
+                        self.devices[at].wakes_at_ms = Some(self.now_ms + 1_000);
+                    }
+                    return failed;
+                }
+            }
+        }
+        let device = &mut self.devices[at];
+        let wakes_at_ms = device.replica.poll_timeout().map(|due_ms| {
+            let in_ms = due_ms.saturating_sub(now(device.clock_offset_ms, self.now_ms));
+            self.now_ms + in_ms.clamp(50, 600_000)
+        });
+        device.wakes_at_ms = wakes_at_ms;
+        Ok(())
+    }
+
+    /// A response that is awaited.
+    pub(super) fn take_in(
+        &mut self,
+        at: usize,
+        id: RequestId,
+        lists: &[ListKey],
+        response: SyncResponse,
+    ) -> Verdict {
+        let now_ms = self.devices[at].now_ms(self.now_ms);
+        let handled = self.devices[at]
+            .with(|replica, local| replica.handle_response(now_ms, id, response, local));
+        match handled {
+            Ok(()) => {
+                for list in lists {
+                    if let Some(taint) = self.devices[at].taints.get_mut(list) {
+                        taint.point = false;
+                    }
+                }
+                self.hear_events(at)?;
+                self.committed(at, lists)?;
+            }
+            Err(error) => self.database_failed(at, &error)?,
+        }
+        self.pump(at)
+    }
+
+    /// A response that nobody waits for changes nothing.
+    pub(super) fn stray(&mut self, at: usize, id: RequestId, body: Bytes) -> Verdict {
+        let format = self.devices[at].format;
+        let Ok(response) = format.decode::<wire::SyncResponse>(body) else {
+            return Ok(());
+        };
+        let lists = response.aligned as usize + response.answers.len();
+        let Ok(response) = SyncResponse::parse(response, lists) else {
+            return Ok(());
+        };
+        let all = self.lists.clone();
+        let now_ms = self.devices[at].now_ms(self.now_ms);
+        let before = self.devices[at].records(&all);
+        let handled = self.devices[at]
+            .with(|replica, local| replica.handle_response(now_ms, id, response, local));
+        if let Err(error) = handled {
+            return self.database_failed(at, &error);
+        }
+        match (before, self.devices[at].records(&all)) {
+            (Ok(before), Ok(after)) => demand(before == after, Invariant::I4, || {
+                format!("d{at} applied the answer to {id:?} a second time")
+            }),
+            (Err(error), _) | (_, Err(error)) => self.database_failed(at, &error),
+        }
+    }
+
+    fn hear_events(&mut self, at: usize) -> Verdict {
+        while let Some(event) = self.devices[at].replica.poll_event() {
+            let excused = self.devices[at].file_damaged;
+            match event {
+                Event::Repaired(receipt) => {
+                    let rung = receipt.rung.as_str();
+                    self.coverage.met(&format!("repaired by rung {rung}"));
+                    self.note(|| format!("d{at} repaired {} by {rung}", receipt.list));
+                    if let Some(taint) = self.devices[at].taints.get_mut(&receipt.list)
+                        && !taint.in_repair
+                    {
+                        taint.rows = false;
+                    }
+                }
+                Event::Quarantined { list, .. } => {
+                    self.coverage.met("quarantined");
+                    self.note(|| format!("d{at} has {list} in quarantine"));
+                }
+                Event::Gone { list, reason } => {
+                    self.note(|| format!("d{at}: {list} is gone: {reason:?}"));
+                    self.devices[at].taints.remove(&list);
+                }
+                Event::PeerMisbehaved { list, refusal } => {
+                    let excused = excused || self.devices[at].taint(&list) != Taint::default();
+                    demand(excused, Invariant::Fault, || {
+                        format!("d{at} takes the server to misbehave about {list}: {refusal}")
+                    })?;
+                }
+                Event::Status { list, phase } => {
+                    if let Phase::Repairing(rung) = phase {
+                        self.coverage
+                            .met(&format!("climbed to rung {}", rung.as_str()));
+                    }
+                    self.note(|| format!("d{at}: {list} is {phase:?}"));
+                }
+                event => self.note(|| format!("d{at}: {event:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// A transaction of a device ended, in which these lists may have changed.
+    pub(super) fn committed(&mut self, at: usize, lists: &[ListKey]) -> Verdict {
+        let all = self.lists.clone();
+        let records = match self.devices[at].records(&all) {
+            Ok(records) => records,
+            Err(error) => return self.database_failed(at, &error),
+        };
+        if let Some(before) = self.devices[at].journal.last() {
+            let left = before.iter().zip(&records).any(|((_, before), (_, after))| {
+                let phase = |record: &Option<ListRecord>| record.as_ref().map(|it| it.phase);
+                matches!(phase(before), Some(Phase::Quarantined(_)))
+                    && phase(after) == Some(Phase::InSync)
+            });
+            if left {
+                self.coverage.met("out of quarantine");
+            }
+        }
+        for (list, record) in &records {
+            let Some(record) = record.as_ref().filter(|_| lists.contains(list)) else {
+                continue;
+            };
+            let count = record.shown.count.max(record.working().count);
+            let deep = count <= READ_EACH_TIME || self.judging.one_in(8);
+            copies::judge(&self.model, &self.devices[at], list, record, deep)?;
+        }
+        let journal = &mut self.devices[at].journal;
+        if journal.last() != Some(&records) {
+            journal.push(records);
+        }
+        Ok(())
+    }
+
+    /// The device's database could not do what it was asked.
+    pub(super) fn database_failed(&mut self, at: usize, error: &LocalError) -> Verdict {
+        let device = &mut self.devices[at];
+        let failed = device.disk_failed();
+        let text = error.to_string();
+        self.note(|| format!("d{at}: the database failed: {text}"));
+        if self.devices[at].disk.is_off() {
+            self.coverage.met("device power failed within a transaction");
+            let kept = self.what_is_kept();
+            return self.power_cycle(at, kept);
+        }
+        if failed {
+            let lists = self.lists.clone();
+            return self.committed(at, &lists);
+        }
+        if self.devices[at].file_damaged {
+            return self.move_aside(at);
+        }
+        Err(unreadable(at, error))
+    }
+
+    pub(super) fn what_is_kept(&mut self) -> Kept {
+        let all = [Kept::All, Kept::Nothing, Kept::Prefix, Kept::Any];
+        self.random.pick(&all).copied().unwrap_or(Kept::All)
+    }
+
+    /// The device's power was off, and is on again.
+    pub(super) fn power_cycle(&mut self, at: usize, kept: Kept) -> Verdict {
+        let journal = std::mem::take(&mut self.devices[at].journal);
+        let damaged = self.devices[at].file_damaged;
+        self.devices[at].die();
+        let mut random = self.random.fork();
+        self.devices[at].disk.power_cycle(kept, &mut random);
+        self.devices[at].disk_failed();
+        self.note(|| format!("d{at} lost its power: {kept:?} is kept"));
+        let seed = self.random.next();
+        if let Err(error) = self.devices[at].start(seed) {
+            demand(damaged, Invariant::I4, || {
+                format!("d{at} cannot open its database after it lost its power: {error}")
+            })?;
+            return self.move_aside(at);
+        }
+        let all = self.lists.clone();
+        let records = match self.devices[at].records(&all) {
+            Ok(records) => records,
+            Err(error) => return self.database_failed(at, &error),
+        };
+        if !damaged && !journal.is_empty() {
+            let found = journal.iter().rposition(|then| *then == records);
+            demand(found.is_some(), Invariant::I4, || {
+                format!("d{at} came back as it never was: {records:?}")
+            })?;
+            let newest = found == Some(journal.len() - 1);
+            if !newest {
+                self.coverage.met("device lost its newest transactions");
+            }
+            demand(newest || kept != Kept::All, Invariant::I4, || {
+                format!("d{at} was killed, and lost what it had committed")
+            })?;
+        }
+        self.committed(at, &all)?;
+        self.devices[at].replica.sync();
+        self.pump(at)
+    }
+}
+
+const fn now(offset_ms: i64, true_ms: i64) -> i64 {
+    true_ms + offset_ms
+}
