@@ -70,6 +70,7 @@ pub const MUST_BE_MET: &[&str] = &[
     "quarantined",
     "out of quarantine",
     "sketch offered again",
+    "sketch follows its list",
     "sketch no longer kept",
     "sketch older than the head",
     "no room for a sketch",

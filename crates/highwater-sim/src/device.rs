@@ -17,9 +17,19 @@ pub(crate) struct Taint {
     pub(crate) rows: bool,
     /// That happened during a repair, which may have summed them up before.
     pub(crate) in_repair: bool,
-    /// Its position: until the next answer.
-    pub(crate) point: bool,
+    /// Its position: until the answer to a request that has this number or a
+    /// later one.
+    pub(crate) point: Option<u64>,
 }
+
+/// How a device's lists stood after a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Moment {
+    pub(crate) records: Records,
+    pub(crate) taints: BTreeMap<ListKey, Taint>,
+}
+
+pub(crate) type Records = Vec<(ListKey, Option<ListRecord>)>;
 
 /// A device's machine and what runs on it.
 pub(crate) struct Device {
@@ -36,12 +46,15 @@ pub(crate) struct Device {
     pub(crate) clock_offset_ms: i64,
     /// Raised at each start: what belongs to an earlier run is not for this one.
     pub(crate) run: u64,
-    /// Requests that wait for an answer: how many lists they ask about.
-    pub(crate) flying: BTreeMap<RequestId, Vec<ListKey>>,
+    /// Requests that wait for an answer: the lists that they ask about, and the
+    /// request's number among all of this device.
+    pub(crate) flying: BTreeMap<RequestId, (Vec<ListKey>, u64)>,
+    /// Requests so far.
+    pub(crate) asked: u64,
     /// When the device is to be looked at, in true time.
     pub(crate) wakes_at_ms: Option<i64>,
     /// How all lists stood after each transaction since the start.
-    pub(crate) journal: Vec<Vec<(ListKey, Option<ListRecord>)>>,
+    pub(crate) journal: Vec<Moment>,
     /// Faults of the disk that are accounted for.
     pub(crate) faults_seen: u64,
     db: Option<Database>,
@@ -69,6 +82,7 @@ impl Device {
             clock_offset_ms: 0,
             run: 0,
             flying: BTreeMap::new(),
+            asked: 0,
             wakes_at_ms: None,
             journal: Vec::new(),
             faults_seen: 0,
@@ -169,7 +183,7 @@ impl Device {
     pub(crate) fn records(
         &self,
         lists: &[ListKey],
-    ) -> Result<Vec<(ListKey, Option<ListRecord>)>, LocalError> {
+    ) -> Result<Records, LocalError> {
         lists
             .iter()
             .map(|list| Ok((list.clone(), self.record(list)?)))

@@ -93,12 +93,21 @@ impl Replica {
             return Ok(false);
         };
         let before = standing(&record, None);
+        let sum = (record.shown.digest, record.shown.count);
         let mut applied = Applied::default();
         let mut found = Trace::new(Reason::Damage, now_ms, before);
         let note = |id: &ItemId, is| found.note(id, true, is);
         let wrong = ladder::recompute(&mut txn, list, &mut record, &mut applied, note)?;
-        if let Phase::Quarantined(_) = record.phase {
-            record.phase = Phase::Syncing;
+        // A copy that sums to something else than was proved is not in sync,
+        // also where the server cannot be asked for long.
+        let unproved = sum != (record.shown.digest, record.shown.count);
+        match record.phase {
+            Phase::Quarantined(_) => record.phase = Phase::Syncing,
+            Phase::InSync if unproved => {
+                record.phase = Phase::Syncing;
+                applied.phase = Some(record.phase);
+            }
+            _ => {}
         }
         record.fence += 1;
         record.audited_at_ms = now_ms.or(record.audited_at_ms);

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 /// What the judge of answers remembers: the sketches that were offered.
 #[derive(Default)]
 pub(crate) struct Answers {
-    sketches: BTreeMap<(ListKey, u64, u64, [u8; 16]), Offered>,
+    sketches: BTreeMap<(ListKey, u64, u64, u64), Offered>,
 }
 
 /// A sketch that was offered: what it must be made of.
@@ -282,7 +282,7 @@ impl Answers {
             return Ok(());
         }
         let elements = offered.stamps.iter();
-        let salted = elements.map(|stamp| element_of(&cells.id.salt, *stamp));
+        let salted = elements.map(|stamp| element_of(&cells.id, *stamp));
         let from = usize::try_from(cells.from).unwrap_or(usize::MAX);
         let all = Encoder::new(salted).next_cells(from + cells.cells.len());
         demand(all[from..] == cells.cells[..], Invariant::I5, || {
@@ -300,13 +300,12 @@ impl Answers {
     ) -> Verdict {
         self.offered(case, list, head, &items.id)?;
         let done = items.elements.get(..rows.done).unwrap_or_default();
-        let salt = &items.id.salt;
         let mut expected: Vec<_> = head
             .live
             .items
             .iter()
             .filter(|(_, item)| item.version <= items.id.point.version.get())
-            .filter(|(_, item)| done.contains(&element_of(salt, item.stamp)))
+            .filter(|(_, item)| done.contains(&element_of(&items.id, item.stamp)))
             .map(|(id, _)| id.clone())
             .collect();
         expected.sort();

@@ -18,7 +18,7 @@ pub(crate) fn judge(
 ) -> Verdict {
     let taint = device.taint(list);
     let name = &device.name;
-    if record.phase == Phase::InSync && !taint.point && !taint.rows {
+    if record.phase == Phase::InSync && taint.point.is_none() && !taint.rows {
         calm(model, name, list, &record.shown)?;
     }
     if !deep || device.file_damaged {

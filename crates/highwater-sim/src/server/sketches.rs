@@ -66,7 +66,7 @@ impl Sketches for Offers {
         list: &ListKey,
         head: &Head,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
-        let salt = {
+        let (salt, newest) = {
             let inner = &mut *self.inner.lock();
             if let Some(offered) = inner.shelf.offer(list, head, inner.now_ms) {
                 inner.met.push("sketch offered again");
@@ -79,12 +79,20 @@ impl Sketches for Offers {
                 inner.met.push("no room for a sketch");
                 return Ok(None);
             }
-            let mut salt = [0; 16];
-            salt[..8].copy_from_slice(&inner.random.next().to_le_bytes());
-            salt[8..].copy_from_slice(&inner.random.next().to_le_bytes());
-            Salt(salt)
+            (Salt(inner.random.next()), inner.shelf.newest(list))
         };
-        let made = Encoding::of(reads, list, salt).await?.map(Arc::new);
+        let refreshed = match newest {
+            Some(newest) => newest.refreshed(reads, list).await?,
+            None => None,
+        };
+        let made = match refreshed {
+            Some(refreshed) => {
+                self.inner.lock().met.push("sketch follows its list");
+                Some(refreshed)
+            }
+            None => Encoding::of(reads, list, salt).await?,
+        };
+        let made = made.map(Arc::new);
         if let Some(made) = &made {
             if made.digest() != head.digest {
                 return Ok(None);

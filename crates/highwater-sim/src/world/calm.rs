@@ -38,7 +38,10 @@ impl World {
     /// One device comes right.
     fn settle(&mut self, at: usize) -> Verdict {
         self.bounded(at, "a sync", |world| {
-            world.devices[at].replica.sync();
+            // The app opens again what was gone.
+            let device = &mut world.devices[at];
+            device.held.iter().for_each(|list| device.replica.hold(list));
+            device.replica.sync();
             world.pump(at)
         })?;
         // An audit finds what was altered behind the device's back; a list in
@@ -53,6 +56,7 @@ impl World {
                 })?;
             }
         }
+        self.fetch_details(at)?;
         let verdict = self.judge_device(at);
         match verdict {
             // SQLite reads a damaged file as far as it can: what it has not
@@ -64,6 +68,32 @@ impl World {
             }
             verdict => verdict,
         }
+    }
+
+    /// A page that is shown has the details fetched that it lacks.
+    fn fetch_details(&mut self, at: usize) -> Verdict {
+        let mut wanted = Vec::new();
+        for list in &self.devices[at].held {
+            let Some(record) = self.devices[at].record(list).ok().flatten() else {
+                continue;
+            };
+            let rows = self.devices[at].db().stored_rows(list, record.shown.generation);
+            let lacking = rows.into_iter().flatten().filter(|it| it.row.payload.is_none());
+            let ids: Vec<_> = lacking.map(|it| it.row.id).take(300).collect();
+            if record.whole && !ids.is_empty() {
+                wanted.push((list.clone(), ids));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.coverage.met("details of a whole list fetched by a page");
+        self.bounded(at, "a fetch of details", |world| {
+            for (list, ids) in wanted {
+                world.devices[at].replica.want_details(&list, ids);
+            }
+            world.pump(at)
+        })
     }
 
     /// Does something, and lets everything come to rest.

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::check::{Invariant, Verdict, Violation, copies, demand};
-use crate::device::Taint;
+use crate::device::{Moment, Taint};
 use crate::disk::Kept;
 use bytes::Bytes;
 use highwater_core::local::{ListRecord, Phase};
@@ -22,20 +22,39 @@ fn unreadable(at: usize, error: &LocalError) -> Violation {
 impl World {
     /// Starts a device with what its disk has.
     pub(super) fn start_device(&mut self, at: usize) -> Verdict {
-        let seed = self.random.next();
-        if let Err(error) = self.devices[at].start(seed) {
-            let excused = self.devices[at].file_damaged;
-            demand(excused, Invariant::I4, || {
-                format!("d{at} cannot open its database: {error}")
-            })?;
-            return self.move_aside(at);
+        match self.open(at)? {
+            true => self.note(|| format!("d{at} starts")),
+            false => return self.move_aside(at),
         }
-        self.note(|| format!("d{at} starts"));
         self.devices[at].journal.clear();
         let lists = self.lists.clone();
         self.committed(at, &lists)?;
         self.devices[at].replica.sync();
         self.pump(at)
+    }
+
+    /// Opens a device's database. An app whose disk failed tries again. `false`:
+    /// it is no database any more.
+    fn open(&mut self, at: usize) -> Result<bool, Violation> {
+        loop {
+            let seed = self.random.next();
+            let Err(error) = self.devices[at].start(seed) else {
+                return Ok(true);
+            };
+            let failed = self.devices[at].disk_failed();
+            if self.devices[at].disk.is_off() {
+                let kept = self.what_is_kept();
+                let mut random = self.random.fork();
+                self.devices[at].die();
+                self.devices[at].disk.power_cycle(kept, &mut random);
+            } else if self.devices[at].file_damaged {
+                return Ok(false);
+            } else {
+                demand(failed, Invariant::I4, || {
+                    format!("d{at} cannot open its database: {error}")
+                })?;
+            }
+        }
     }
 
     pub(super) fn move_aside(&mut self, at: usize) -> Verdict {
@@ -80,7 +99,7 @@ impl World {
     pub(super) fn take_in(
         &mut self,
         at: usize,
-        id: RequestId,
+        (id, number): (RequestId, u64),
         lists: &[ListKey],
         response: SyncResponse,
     ) -> Verdict {
@@ -90,8 +109,10 @@ impl World {
         match handled {
             Ok(()) => {
                 for list in lists {
-                    if let Some(taint) = self.devices[at].taints.get_mut(list) {
-                        taint.point = false;
+                    if let Some(taint) = self.devices[at].taints.get_mut(list)
+                        && taint.point.is_some_and(|since| since <= number)
+                    {
+                        taint.point = None;
                     }
                 }
                 self.hear_events(at)?;
@@ -132,6 +153,7 @@ impl World {
         while let Some(event) = self.devices[at].replica.poll_event() {
             let excused = self.devices[at].file_damaged;
             match event {
+                Event::Unrepaired(_) => self.coverage.met("receipt of a repair that failed"),
                 Event::Repaired(receipt) => {
                     let rung = receipt.rung.as_str();
                     self.coverage.met(&format!("repaired by rung {rung}"));
@@ -177,7 +199,7 @@ impl World {
             Err(error) => return self.database_failed(at, &error),
         };
         if let Some(before) = self.devices[at].journal.last() {
-            let left = before.iter().zip(&records).any(|((_, before), (_, after))| {
+            let left = before.records.iter().zip(&records).any(|((_, before), (_, after))| {
                 let phase = |record: &Option<ListRecord>| record.as_ref().map(|it| it.phase);
                 matches!(phase(before), Some(Phase::Quarantined(_)))
                     && phase(after) == Some(Phase::InSync)
@@ -194,9 +216,13 @@ impl World {
             let deep = count <= READ_EACH_TIME || self.judging.one_in(8);
             copies::judge(&self.model, &self.devices[at], list, record, deep)?;
         }
-        let journal = &mut self.devices[at].journal;
-        if journal.last() != Some(&records) {
-            journal.push(records);
+        let device = &mut self.devices[at];
+        let moment = Moment {
+            records,
+            taints: device.taints.clone(),
+        };
+        if device.journal.last() != Some(&moment) {
+            device.journal.push(moment);
         }
         Ok(())
     }
@@ -236,11 +262,7 @@ impl World {
         self.devices[at].disk.power_cycle(kept, &mut random);
         self.devices[at].disk_failed();
         self.note(|| format!("d{at} lost its power: {kept:?} is kept"));
-        let seed = self.random.next();
-        if let Err(error) = self.devices[at].start(seed) {
-            demand(damaged, Invariant::I4, || {
-                format!("d{at} cannot open its database after it lost its power: {error}")
-            })?;
+        if !self.open(at)? {
             return self.move_aside(at);
         }
         let all = self.lists.clone();
@@ -249,11 +271,15 @@ impl World {
             Err(error) => return self.database_failed(at, &error),
         };
         if !damaged && !journal.is_empty() {
-            let found = journal.iter().rposition(|then| *then == records);
+            let found = journal.iter().rposition(|then| then.records == records);
+            if let Some(then) = found.and_then(|at| journal.get(at)) {
+                // What was wrong then is wrong again.
+                self.devices[at].taints.clone_from(&then.taints);
+            }
             demand(found.is_some(), Invariant::I4, || {
                 format!("d{at} came back as it never was: {records:?}")
             })?;
-            let newest = found == Some(journal.len() - 1);
+            let newest = journal.last().is_some_and(|last| last.records == records);
             if !newest {
                 self.coverage.met("device lost its newest transactions");
             }

@@ -143,7 +143,7 @@ impl World {
         let device = &mut self.devices[at];
         let taint = device.taints.entry(list.clone()).or_default();
         match damage {
-            Damage::Version(_) | Damage::Lineage => taint.point = true,
+            Damage::Version(_) | Damage::Lineage => taint.point = Some(device.asked + 1),
             _ => {
                 taint.rows = true;
                 taint.in_repair |= in_repair;

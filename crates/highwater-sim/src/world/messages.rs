@@ -81,7 +81,9 @@ impl World {
             });
             format!("{name} asks {id:?}: {}", asked.collect::<Vec<_>>().join("; "))
         });
-        self.devices[device].flying.insert(id, lists);
+        let on = &mut self.devices[device];
+        on.asked += 1;
+        on.flying.insert(id, (lists, on.asked));
         let body = self.devices[device]
             .format
             .encode(&wire::SyncRequest::from(request));
@@ -251,7 +253,7 @@ impl World {
         body: Result<Bytes, Refusal>,
         cut_from: Option<Bytes>,
     ) -> Verdict {
-        let Some(lists) = self.devices[device].flying.get(&id).cloned() else {
+        let Some((lists, number)) = self.devices[device].flying.get(&id).cloned() else {
             // Late, or a second time: the replica is to ignore it.
             if let Ok(body) = body
                 && cut_from.is_none()
@@ -279,7 +281,7 @@ impl World {
         }
         self.devices[device].flying.remove(&id);
         match parsed {
-            Ok(response) => self.take_in(device, id, &lists, response),
+            Ok(response) => self.take_in(device, (id, number), &lists, response),
             Err(refusal) => {
                 let on = &mut self.devices[device];
                 let now_ms = on.now_ms(self.now_ms);
