@@ -42,8 +42,12 @@ impl<T: LocalTxn> Step<'_, T> {
                 Some(next) => self.build(next),
                 None => self.quarantine(lineage),
             },
-            // A first scan that cannot go on has nothing to recompute.
-            _ if self.record.shown.scan.is_some() => self.build(Rung::Skeleton),
+            // A first scan that cannot go on has no digest to prove, but payloads
+            // that the next copy takes over: only those that are right.
+            _ if self.record.shown.scan.is_some() => {
+                self.recompute()?;
+                self.build(Rung::Skeleton)
+            }
             _ => self.local(head, sketch),
         }
     }

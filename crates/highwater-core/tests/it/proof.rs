@@ -81,6 +81,47 @@ fn i2_a_row_lost_behind_the_replicas_back_is_found_by_verify() {
     );
 }
 
+/// Found by the simulation: `verify` left a list "in sync" whose rows it had
+/// just found to sum to something else, for as long as the server was away.
+#[test]
+fn i2_a_copy_that_verify_finds_wrong_is_not_in_sync_before_the_server_says_so() {
+    let (mut server, mut device, members) = synced(50);
+    device.db.tamper(&members, |_, rows| {
+        rows.remove(&id("item-000007"));
+    });
+    device.replica.verify(&members, &mut device.db).unwrap();
+    device.drain();
+    assert_eq!(device.phase(&members), Phase::Syncing);
+    let told = Event::Status {
+        list: members.clone(),
+        phase: Phase::Syncing,
+    };
+    assert!(device.events.contains(&told), "{:?}", device.events);
+    device.run(&mut server);
+    assert_equal(&device, &server, &members);
+}
+
+/// Found by the simulation: the repair of a first scan that was cut short took
+/// payloads over from rows that nobody had looked at.
+#[test]
+fn i2_a_first_scan_that_is_repaired_takes_over_no_damaged_payload() {
+    let (mut server, groups) = (Server::new(), list("groups/u1"));
+    server.fill(&groups, 20);
+    let config = ReplicaConfig {
+        page_rows: 5,
+        ..ReplicaConfig::default()
+    };
+    let mut device = Device::new(config).holding(&[&groups]);
+    device.step(&mut server);
+    device.db.tamper(&groups, |_, rows| {
+        rows.get_mut(&id("item-000002")).unwrap().row.payload = Some(b"forged".to_vec().into());
+    });
+    server.restore(None);
+    device.run(&mut server);
+    assert_equal(&device, &server, &groups);
+    assert_eq!(rungs(&device), [Rung::Skeleton]);
+}
+
 #[test]
 fn i2_damaged_rows_are_dropped_or_lose_their_payload_and_come_back() {
     let (mut server, mut device, members) = synced(50);
