@@ -4,7 +4,7 @@
 use crate::disk::Disk;
 use highwater_core::local::ListRecord;
 use highwater_core::replica::{Replica, ReplicaConfig, RequestId};
-use highwater_protocol::ListKey;
+use highwater_protocol::{ListKey, Point};
 use highwater_protocol::codec::Format;
 use highwater_sdk::driver::Claim;
 use highwater_sdk::local::{Binding, Database, Found, LocalError};
@@ -17,9 +17,8 @@ pub(crate) struct Taint {
     pub(crate) rows: bool,
     /// That happened during a repair, which may have summed them up before.
     pub(crate) in_repair: bool,
-    /// Its position: until the answer to a request that has this number or a
-    /// later one.
-    pub(crate) point: Option<u64>,
+    /// Its position, which is this one now: until it is another.
+    pub(crate) point: Option<Point>,
 }
 
 /// How a device's lists stood after a transaction.
@@ -46,11 +45,8 @@ pub(crate) struct Device {
     pub(crate) clock_offset_ms: i64,
     /// Raised at each start: what belongs to an earlier run is not for this one.
     pub(crate) run: u64,
-    /// Requests that wait for an answer: the lists that they ask about, and the
-    /// request's number among all of this device.
-    pub(crate) flying: BTreeMap<RequestId, (Vec<ListKey>, u64)>,
-    /// Requests so far.
-    pub(crate) asked: u64,
+    /// Requests that wait for an answer, and the lists that they ask about.
+    pub(crate) flying: BTreeMap<RequestId, Vec<ListKey>>,
     /// When the device is to be looked at, in true time.
     pub(crate) wakes_at_ms: Option<i64>,
     /// How all lists stood after each transaction since the start.
@@ -82,7 +78,6 @@ impl Device {
             clock_offset_ms: 0,
             run: 0,
             flying: BTreeMap::new(),
-            asked: 0,
             wakes_at_ms: None,
             journal: Vec::new(),
             faults_seen: 0,

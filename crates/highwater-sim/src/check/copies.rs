@@ -18,7 +18,8 @@ pub(crate) fn judge(
 ) -> Verdict {
     let taint = device.taint(list);
     let name = &device.name;
-    if record.phase == Phase::InSync && taint.point.is_none() && !taint.rows {
+    let moved = taint.point.is_none() || taint.point != record.shown.point;
+    if record.phase == Phase::InSync && moved && !taint.rows {
         calm(model, name, list, &record.shown)?;
     }
     if !deep || device.file_damaged {

@@ -99,7 +99,7 @@ impl World {
     pub(super) fn take_in(
         &mut self,
         at: usize,
-        (id, number): (RequestId, u64),
+        id: RequestId,
         lists: &[ListKey],
         response: SyncResponse,
     ) -> Verdict {
@@ -108,13 +108,6 @@ impl World {
             .with(|replica, local| replica.handle_response(now_ms, id, response, local));
         match handled {
             Ok(()) => {
-                for list in lists {
-                    if let Some(taint) = self.devices[at].taints.get_mut(list)
-                        && taint.point.is_some_and(|since| since <= number)
-                    {
-                        taint.point = None;
-                    }
-                }
                 self.hear_events(at)?;
                 self.committed(at, lists)?;
             }
@@ -212,6 +205,11 @@ impl World {
             let Some(record) = record.as_ref().filter(|_| lists.contains(list)) else {
                 continue;
             };
+            if let Some(taint) = self.devices[at].taints.get_mut(list)
+                && taint.point != record.shown.point
+            {
+                taint.point = None;
+            }
             let count = record.shown.count.max(record.working().count);
             let deep = count <= READ_EACH_TIME || self.judging.one_in(8);
             copies::judge(&self.model, &self.devices[at], list, record, deep)?;

@@ -141,9 +141,10 @@ impl World {
         self.coverage.met(&format!("device damage {name}"));
         self.note(|| format!("d{at}: {list} is damaged: {damage:?}"));
         let device = &mut self.devices[at];
+        let point = device.record(list).ok().flatten().and_then(|it| it.shown.point);
         let taint = device.taints.entry(list.clone()).or_default();
         match damage {
-            Damage::Version(_) | Damage::Lineage => taint.point = Some(device.asked + 1),
+            Damage::Version(_) | Damage::Lineage => taint.point = point,
             _ => {
                 taint.rows = true;
                 taint.in_repair |= in_repair;

@@ -81,9 +81,7 @@ impl World {
             });
             format!("{name} asks {id:?}: {}", asked.collect::<Vec<_>>().join("; "))
         });
-        let on = &mut self.devices[device];
-        on.asked += 1;
-        on.flying.insert(id, (lists, on.asked));
+        self.devices[device].flying.insert(id, lists);
         let body = self.devices[device]
             .format
             .encode(&wire::SyncRequest::from(request));
@@ -253,7 +251,7 @@ impl World {
         body: Result<Bytes, Refusal>,
         cut_from: Option<Bytes>,
     ) -> Verdict {
-        let Some((lists, number)) = self.devices[device].flying.get(&id).cloned() else {
+        let Some(lists) = self.devices[device].flying.get(&id).cloned() else {
             // Late, or a second time: the replica is to ignore it.
             if let Ok(body) = body
                 && cut_from.is_none()
@@ -281,7 +279,7 @@ impl World {
         }
         self.devices[device].flying.remove(&id);
         match parsed {
-            Ok(response) => self.take_in(device, (id, number), &lists, response),
+            Ok(response) => self.take_in(device, id, &lists, response),
             Err(refusal) => {
                 let on = &mut self.devices[device];
                 let now_ms = on.now_ms(self.now_ms);
