@@ -6,6 +6,7 @@
 
 use crate::delta;
 use crate::head::Head;
+use crate::planted::{Bug, is};
 use crate::reads::{Item, ListState, PageLimit, Payloads, Reads};
 use crate::sketch::Encoding;
 use highwater_protocol::limits;
@@ -105,7 +106,8 @@ impl Budget {
 /// `None`: the copy is not right, or elsewhere.
 #[must_use]
 pub fn aligned(head: &Head, cursor: &Cursor) -> Option<Answer> {
-    if (head.digest, head.count) != (cursor.digest, cursor.count) {
+    let same_digest = head.digest == cursor.digest || is(Bug::AdoptedUnseen);
+    if !same_digest || head.count != cursor.count {
         None
     } else if head.point() == cursor.point {
         Some(Answer::Aligned)
@@ -138,7 +140,13 @@ pub async fn answer<R: Reads, K: Sketches>(
     for (at, (list, access)) in request.lists.iter().zip(access).enumerate() {
         let (answer, details) = match access {
             Access::Refused(refusal) => (Answer::Refused(refusal.clone()), Vec::new()),
-            Access::Denied => (denied(reads, list).await?, Vec::new()),
+            Access::Denied => {
+                let details = match is(Bug::DetailsWithoutRight) {
+                    true => details(reads, list, left).await?,
+                    false => Vec::new(),
+                };
+                (denied(reads, list).await?, details)
+            }
             Access::Read => answer_list(reads, sketches, list, budget.page, left).await?,
         };
         left = left.saturating_sub(cost(&answer, &details));
@@ -326,7 +334,7 @@ async fn sketch<R: Reads, K: Sketches>(
     let kept = |id: &SketchId| {
         sketches
             .find(list, id)
-            .filter(|_| id.point.lineage == head.lineage)
+            .filter(|_| id.point.lineage == head.lineage || is(Bug::StaleSketch))
     };
     let answer = match &request.position {
         Position::Sketch(range) => range
@@ -376,6 +384,7 @@ async fn scan_page<R: Reads>(
     let rows = read
         .rows
         .into_iter()
+        .skip(usize::from(after.is_some() && is(Bug::ScanSkipsRow)))
         .enumerate()
         .map(|(at, item)| row(item, at < with_payload))
         .collect();
@@ -456,5 +465,8 @@ fn cost(answer: &Answer, details: &[Row]) -> usize {
 
 /// Where a delta from `cursor` begins to lack deletions.
 pub(crate) fn deletes_incomplete(head: &Head, cursor: Version) -> bool {
-    cursor < head.floor
+    match is(Bug::FloorOffByOne) {
+        true => cursor.next() < head.floor,
+        false => cursor < head.floor,
+    }
 }

@@ -1,5 +1,6 @@
 //! A list's head on the server, and how each change moves it: in O(1).
 
+use crate::planted::{Bug, is};
 use highwater_protocol::message;
 use highwater_protocol::{Digest, Lineage, Point, Stamp, Version};
 
@@ -52,7 +53,9 @@ impl Head {
             return Effect::Unchanged;
         }
         if let Some(stamp) = before {
-            self.digest = self.digest.minus(stamp);
+            if after.is_some() || !is(Bug::DigestKeptOnDelete) {
+                self.digest = self.digest.minus(stamp);
+            }
             assert!(
                 self.count > 0,
                 "an element is removed from a list that counts none"

@@ -53,6 +53,8 @@ pub mod answer;
 mod delta;
 mod head;
 pub mod local;
+#[doc(hidden)]
+pub mod planted;
 pub mod reads;
 pub mod replica;
 pub mod sketch;

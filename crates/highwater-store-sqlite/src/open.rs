@@ -3,6 +3,7 @@
 use crate::fault::{Fault, Result};
 use crate::files::{DATABASE_FILE, FolderLock, Lock, beside, immutable_uri, lock};
 use crate::schema::{self, STEPS, Schema};
+use highwater_core::planted::{Bug, is};
 use highwater_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::io;
@@ -335,7 +336,11 @@ fn set_for_writing(writer: &Connection) -> Result<()> {
             "SQLite keeps a journal of mode {mode} on this file system, not a log"
         ))));
     }
-    writer.pragma_update(None, "synchronous", "FULL")?;
+    let synchronous = match is(Bug::AcknowledgedEarly) {
+        true => "OFF",
+        false => "FULL",
+    };
+    writer.pragma_update(None, "synchronous", synchronous)?;
     // A log that a long snapshot made grow is cut back to this.
     writer.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     Ok(())

@@ -8,6 +8,7 @@ use crate::fault::Result;
 use crate::queue::{End, Queued};
 use crate::store::{SqliteStore, list_of_row};
 use crate::txn::{Dropped, SqliteTxn, drop_oldest};
+use highwater_core::planted::{Bug, is};
 use highwater_protocol::{ListKey, Version};
 use highwater_store::{PurgePolicy, Purged, StoreError};
 use rusqlite::params;
@@ -259,7 +260,8 @@ impl Step {
         let mut entry = entry;
         self.tombstones += dropped.tombstones;
         entry.tombstones = entry.tombstones.saturating_sub(dropped.tombstones);
-        if !entry.ended && dropped.newest > entry.head.floor {
+        let rises = dropped.newest > entry.head.floor && !is(Bug::FloorNotRaised);
+        if !entry.ended && rises {
             entry.head.floor = dropped.newest;
             self.risen.insert(list.clone());
         }

@@ -7,6 +7,7 @@ use crate::cache::HeadCache;
 use crate::entry::{Entry, comparable, earlier_life, item_of_row, signed, unsigned};
 use crate::fault::{Fault, Result};
 use bytes::Bytes;
+use highwater_core::planted::{Bug, is};
 use highwater_core::reads::{Item, ListState};
 use highwater_core::stamp::{lineage_of, stamp_of};
 use highwater_core::{Effect, Head};
@@ -271,6 +272,12 @@ impl<'a> SqliteTxn<'a> {
                          stamp = ?4, payload = ?5 WHERE n = ?1",
                     )?
                     .execute(params![found.n, version, rank.as_bytes(), stamp.0, payload])?;
+                if is(Bug::CreatedForgotten) {
+                    self.connection.execute(
+                        "UPDATE elements SET created = version WHERE n = ?1",
+                        [found.n],
+                    )?;
+                }
             }
             None => {
                 self.connection
@@ -519,6 +526,12 @@ pub(crate) fn drop_oldest(connection: &Connection, n: i64, limit: u64) -> Result
         remove.execute([row])?;
         dropped.tombstones += 1;
         dropped.newest = Version::new(version);
+        if is(Bug::PurgeDropsElements) {
+            connection.execute(
+                "DELETE FROM elements WHERE list = ?1 AND version < ?2",
+                params![n, signed(version)?],
+            )?;
+        }
     }
     Ok(dropped)
 }

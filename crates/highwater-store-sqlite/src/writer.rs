@@ -12,6 +12,7 @@ use crate::fault::{Fault, Result, again, is_undone};
 use crate::queue::{End, Queued};
 use crate::stats::Counters;
 use crate::txn::{Group, Left, SqliteTxn};
+use highwater_core::planted::{Bug, is};
 use highwater_core::reads::ListState;
 use highwater_protocol::ListKey;
 use highwater_store::{StoreError, Tick};
@@ -188,6 +189,9 @@ impl Writer {
             self.roll_back();
             self.answer(ran);
             return;
+        }
+        if is(Bug::HeadsBeforeCommit) {
+            self.cache.commit(Tick(self.tick), group.entries.iter());
         }
         match self.commit(group) {
             Ok(()) => {

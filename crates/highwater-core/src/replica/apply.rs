@@ -7,6 +7,7 @@ use super::{Asked, Basis, Cost, Event, Reason, Repair, ReplicaConfig, gone, misf
 use crate::local::{
     Changes, Likely, ListRecord, LocalRow, LocalTxn, OldRow, Phase, RowChange, Rung, ScanProgress,
 };
+use crate::planted::{Bug, is};
 use crate::stamp::stamp_of;
 use highwater_protocol::message::{
     Answer, Content, Delta, DeltaEnd, DivergedReason, GoneReason, Head, ListAnswer, ListRequest,
@@ -139,7 +140,7 @@ pub(super) fn apply<T: LocalTxn>(
     if let Some(trace) = &mut repair.trace {
         trace.add_cost(spent);
     }
-    if Basis::of(&record) != asked.basis {
+    if Basis::of(&record) != asked.basis && !is(Bug::FenceIgnored) {
         return Ok(Applied {
             next: Next::Ask,
             ..Applied::default()
@@ -289,7 +290,7 @@ impl<T: LocalTxn> Step<'_, T> {
         }
         match delta.end {
             DeltaEnd::More(_) => {
-                if self.record.phase == Phase::InSync {
+                if self.record.phase == Phase::InSync && !is(Bug::CalmBeforeProof) {
                     self.record.phase = Phase::Syncing;
                 }
                 self.applied.next = Next::Ask;
@@ -307,7 +308,7 @@ impl<T: LocalTxn> Step<'_, T> {
         count: u64,
     ) -> Result<(), T::Error> {
         let working = self.record.working();
-        if (working.digest, working.count) == (digest, count) {
+        if (working.digest, working.count) == (digest, count) || is(Bug::ProofNotCompared) {
             return self.proved();
         }
         let head = working.point.map(|point| Head {
@@ -355,12 +356,17 @@ impl<T: LocalTxn> Step<'_, T> {
         if self.record.shown.count > 0 {
             self.applied.many = true;
         }
-        self.txn.clear_generation(self.list, shown)?;
+        if !is(Bug::GoneKeepsRows) {
+            self.txn.clear_generation(self.list, shown)?;
+        }
         if last != shown {
             self.txn.clear_generation(self.list, last)?;
         }
         self.record = ListRecord {
-            shown: crate::local::Copy::to_scan(ladder::after(last)),
+            shown: crate::local::Copy::to_scan(match is(Bug::GoneKeepsRows) {
+                true => shown,
+                false => ladder::after(last),
+            }),
             build: None,
             phase: Phase::Gone(reason),
             fence: self.record.fence + 1,
@@ -414,7 +420,9 @@ impl<T: LocalTxn> Step<'_, T> {
         };
         let is_shown = self.record.build.is_none();
         let working = self.record.working_mut();
-        working.digest = working.digest.minus(old.stamp);
+        if !is(Bug::LocalDigestKept) {
+            working.digest = working.digest.minus(old.stamp);
+        }
         working.count = working.count.saturating_sub(1);
         if let Some(audit) = &mut self.record.audit {
             audit.follow(generation, id, Some(old.stamp), None);

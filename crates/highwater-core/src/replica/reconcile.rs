@@ -8,6 +8,7 @@ use super::Reason;
 use super::apply::{Next, Step, local_row};
 use super::misfit;
 use crate::local::{Generation, Likely, LocalRow, LocalTxn, Phase, Rung};
+use crate::planted::{Bug, is};
 use crate::sketch::{Decoder, Decoding, Element, element_of};
 use highwater_protocol::message::{
     Head, Position, SketchCells, SketchId, SketchItems, SketchRange, SketchRows,
@@ -239,6 +240,9 @@ impl<T: LocalTxn> Step<'_, T> {
                     gone.push(item);
                 }
             })?;
+        }
+        if is(Bug::RepairKeepsRows) {
+            gone.clear();
         }
         for id in gone {
             self.delete(&id)?;

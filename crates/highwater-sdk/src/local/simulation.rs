@@ -53,10 +53,10 @@ impl Database {
                  AND generation = ?3 ORDER BY id";
             let mut statement = local.conn.prepare_cached(sql)?;
             let names = (list.kind.as_str(), list.owner.as_str());
-            let rows = statement.query_map(
-                params![names.0, names.1, stored(generation.0)],
-                |columns| value::stored_row(columns, 0),
-            )?;
+            let rows = statement
+                .query_map(params![names.0, names.1, stored(generation.0)], |columns| {
+                    value::stored_row(columns, 0)
+                })?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
             Ok(rows.into_iter().flatten().collect())
         })
@@ -130,7 +130,10 @@ fn damage_list(
             "UPDATE row SET stamp = CAST(x'00010203' || substr(stamp, 5) AS BLOB) \
              WHERE rowid = ?1",
         ),
-        Damage::Check(at) => row(at, "UPDATE row SET row_check = row_check + 1 WHERE rowid = ?1"),
+        Damage::Check(at) => row(
+            at,
+            "UPDATE row SET row_check = row_check + 1 WHERE rowid = ?1",
+        ),
         Damage::Removed(at) => row(at, "DELETE FROM row WHERE rowid = ?1"),
         Damage::Added => add_row(conn, number, generation),
         Damage::Swapped(one, other) => {
@@ -158,9 +161,9 @@ fn damage_list(
                  WHERE id = ?1 AND shown_version IS NOT NULL";
             Ok(conn.execute(sql, params![number, by])? > 0)
         }
-        Damage::Lineage => record(
-            "UPDATE list SET shown_lineage = 77 WHERE id = ?1 AND shown_lineage IS NOT NULL",
-        ),
+        Damage::Lineage => {
+            record("UPDATE list SET shown_lineage = 77 WHERE id = ?1 AND shown_lineage IS NOT NULL")
+        }
     }
 }
 

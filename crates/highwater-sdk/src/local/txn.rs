@@ -6,6 +6,7 @@ use super::{LocalError, record, replace};
 use highwater_core::local::{
     Changes, Generation, Likely, ListRecord, LocalRow, LocalTxn, OldRow, StoredRow,
 };
+use highwater_core::planted::{Bug, is};
 use highwater_core::stamp::row_check;
 use highwater_protocol::{ItemId, ListKey, Stamp};
 use rusqlite::types::ValueRef;
@@ -193,6 +194,9 @@ impl LocalTxn for SqliteTxn<'_> {
 
     fn save_record(&mut self, list: &ListKey, record: &ListRecord) -> Result<(), LocalError> {
         let number = self.number_or_new(list)?;
+        if is(Bug::CursorApartFromRows) && !self.is_nested {
+            self.local.conn.execute_batch("COMMIT; BEGIN")?;
+        }
         let mut statement = self.local.conn.prepare_cached(record::UPDATE)?;
         record::write(&mut statement, number, record)?;
         Ok(())
