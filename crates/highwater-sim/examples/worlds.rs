@@ -10,17 +10,29 @@ fn main() {
     for seed in start..start + n {
         let t = std::time::Instant::now();
         let out = highwater_sim::run(seed, trace);
-        if t.elapsed().as_millis() > 400 { println!("seed {seed} took {:?}", t.elapsed()); }
-        for line in &out.trace { println!("{line}"); }
+        if t.elapsed().as_millis() > 400 {
+            println!("seed {seed} took {:?}", t.elapsed());
+        }
+        for line in &out.trace {
+            println!("{line}");
+        }
         cov.absorb(&out.coverage);
         req += out.requests;
         if let Some(v) = &out.violation {
-            let mut w = v.what.clone(); w.truncate(400);
+            let mut w = v.what.clone();
+            w.truncate(400);
             println!("seed {seed} {}: {}", v.invariant, w);
             bad += 1;
-            if bad > 15 { break; }
+            if bad > 15 {
+                break;
+            }
         }
     }
     println!("{bad} bad, {req} requests, {:?}", t.elapsed());
-    if !trace { for (k, v) in &cov.0 { println!("{v:>8} {k}"); } println!("missing {:?}", cov.missing()); }
+    if !trace {
+        for (k, v) in &cov.0 {
+            println!("{v:>8} {k}");
+        }
+        println!("missing {:?}", cov.missing());
+    }
 }

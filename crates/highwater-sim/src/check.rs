@@ -69,11 +69,7 @@ impl Violation {
 pub(crate) type Verdict = Result<(), Violation>;
 
 /// Fails with what is said unless it holds.
-pub(crate) fn demand(
-    holds: bool,
-    invariant: Invariant,
-    what: impl FnOnce() -> String,
-) -> Verdict {
+pub(crate) fn demand(holds: bool, invariant: Invariant, what: impl FnOnce() -> String) -> Verdict {
     match holds {
         true => Ok(()),
         false => Err(Violation::new(invariant, what())),

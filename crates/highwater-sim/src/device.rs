@@ -4,8 +4,8 @@
 use crate::disk::Disk;
 use highwater_core::local::ListRecord;
 use highwater_core::replica::{Replica, ReplicaConfig, RequestId};
-use highwater_protocol::{ListKey, Point};
 use highwater_protocol::codec::Format;
+use highwater_protocol::{ListKey, Point};
 use highwater_sdk::driver::Claim;
 use highwater_sdk::local::{Binding, Database, Found, LocalError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,10 +158,7 @@ impl Device {
     /// The replica and its database, together.
     pub(crate) fn with<T>(
         &mut self,
-        work: impl FnOnce(
-            &mut Replica,
-            &mut highwater_sdk::local::SqliteLocal,
-        ) -> Result<T, LocalError>,
+        work: impl FnOnce(&mut Replica, &mut highwater_sdk::local::SqliteLocal) -> Result<T, LocalError>,
     ) -> Result<T, LocalError> {
         let replica = &mut self.replica;
         match &self.db {
@@ -175,10 +172,7 @@ impl Device {
         Ok(self.db().standing(list)?.map(|standing| standing.record))
     }
 
-    pub(crate) fn records(
-        &self,
-        lists: &[ListKey],
-    ) -> Result<Records, LocalError> {
+    pub(crate) fn records(&self, lists: &[ListKey]) -> Result<Records, LocalError> {
         lists
             .iter()
             .map(|list| Ok((list.clone(), self.record(list)?)))
@@ -187,6 +181,14 @@ impl Device {
 
     pub(crate) fn taint(&self, list: &ListKey) -> Taint {
         self.taints.get(list).copied().unwrap_or_default()
+    }
+
+    /// Anything may be wrong with any list.
+    pub(crate) fn taint_all(&mut self, lists: &[ListKey]) {
+        for list in lists {
+            let taint = self.taints.entry(list.clone()).or_default();
+            (taint.rows, taint.in_repair) = (true, true);
+        }
     }
 
     /// Whether an error of the database is that of a fault of the disk which

@@ -270,11 +270,6 @@ impl Disk {
         self.0.lock().files.get(path).map(|file| file.data.len())
     }
 
-    /// Steps so far.
-    pub(crate) fn steps(&self) -> u64 {
-        self.0.lock().steps
-    }
-
     /// The power comes back, having failed now or before. Whoever had a file
     /// open must have gone.
     pub(crate) fn power_cycle(&self, kept: Kept, random: &mut Random) {

@@ -9,11 +9,13 @@ mod disk;
 mod model;
 mod plan;
 mod random;
+mod runner;
 mod server;
 mod trace;
 mod world;
 
 pub use check::{Invariant, Violation};
 pub use coverage::{Coverage, MUST_BE_MET};
+pub use runner::{Seeds, Summary, VIOLATIONS_MAX, run_seeds};
 pub use trace::TraceHash;
 pub use world::{Outcome, run};

@@ -169,7 +169,12 @@ impl Model {
     }
 
     /// What a list summed up to at a version, if that was ever its newest.
-    pub(crate) fn at(&self, list: &ListKey, lineage: Lineage, version: u64) -> Option<(Digest, u64)> {
+    pub(crate) fn at(
+        &self,
+        list: &ListKey,
+        lineage: Lineage,
+        version: u64,
+    ) -> Option<(Digest, u64)> {
         if version == 0 {
             return Some((Digest::ZERO, 0));
         }
@@ -221,6 +226,14 @@ impl Model {
         }
     }
 
+    /// The server says that a list is of this lineage.
+    pub(crate) fn said(&mut self, list: &ListKey, lineage: Lineage) {
+        if let Some(List::Live { live, .. }) = self.lists.get(list) {
+            let key = (list.clone(), lineage, live.version);
+            self.history.insert(key, (live.digest(), live.count()));
+        }
+    }
+
     fn remember(&mut self, list: &ListKey) {
         if let Some(List::Live { live, .. }) = self.lists.get(list) {
             let key = (list.clone(), live.lineage, live.version);
@@ -236,7 +249,9 @@ impl Model {
             };
             let mut versions: Vec<u64> = live.tombstones.values().map(|old| old.version).collect();
             versions.sort_unstable();
-            let too_many = versions.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+            let too_many = versions
+                .len()
+                .saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
             if let Some(last) = too_many.checked_sub(1).and_then(|at| versions.get(at)) {
                 live.tombstones.retain(|_, old| old.version > *last);
                 live.floor = live.floor.max(*last);

@@ -4,7 +4,7 @@
 mod lying;
 mod sketches;
 
-pub(crate) use lying::{Lies, wrong};
+pub(crate) use lying::{Lie, Lies, wrong};
 pub(crate) use sketches::Offers;
 
 use crate::disk::Disk;
@@ -14,7 +14,9 @@ use highwater_core::answer::{Access, Budget, answer};
 use highwater_core::reads::{Change, Item, ListState, PageLimit, Payloads, Reads};
 use highwater_protocol::message::{SyncRequest, SyncResponse};
 use highwater_protocol::{ListKey, Version};
-use highwater_store::{Abort, Committed, PurgePolicy, Store, StoreError, Write, WriteError, WriteTxn};
+use highwater_store::{
+    Abort, Committed, PurgePolicy, Store, StoreError, Write, WriteError, WriteTxn,
+};
 use highwater_store_sqlite::{DATABASE_FILE, Options, SqliteStore};
 use lying::Lying;
 use std::path::Path;
@@ -157,7 +159,11 @@ impl Server {
         access: &[Access],
         budget: Budget,
     ) -> Result<SyncResponse, StoreError> {
-        let lists: Vec<ListKey> = request.lists.iter().map(|asked| asked.list.clone()).collect();
+        let lists: Vec<ListKey> = request
+            .lists
+            .iter()
+            .map(|asked| asked.list.clone())
+            .collect();
         let store = self.store()?;
         block_on(async {
             let snapshot = store.snapshot(&lists).await?;

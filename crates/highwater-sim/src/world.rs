@@ -80,12 +80,19 @@ pub fn run(seed: u64, keep_trace: bool) -> Outcome {
     }
 }
 
+/// Files of a disk, by name.
+type Files = Vec<(String, Vec<u8>)>;
+
+/// One kind of thing that happens.
+type Happening = fn(&mut World) -> Verdict;
+
 /// The state of a world. Devices and server close their databases before the
 /// file system goes.
 struct World {
     devices: Vec<Device>,
     server: Server,
-    machines: Machines,
+    /// Held so that the file system lives as long as they do.
+    _machines: Machines,
     plan: Plan,
     random: Random,
     /// The judges' own draws: what they look at changes nothing that happens.
@@ -104,7 +111,7 @@ struct World {
     perhaps_written: Option<Vec<Op>>,
     perhaps_purged: Option<u64>,
     incarnations: u64,
-    backups: Vec<(Vec<(String, Vec<u8>)>, Backup)>,
+    backups: Vec<(Files, Backup)>,
     denied: BTreeSet<(usize, ListKey)>,
     messages: BTreeMap<(i64, u64), Message>,
     next_message: u64,
@@ -144,7 +151,7 @@ impl World {
         Self {
             devices,
             server,
-            machines,
+            _machines: machines,
             plan,
             judging: random.fork(),
             random,
@@ -220,7 +227,7 @@ impl World {
     /// One thing that happens, and then time for what it led to.
     fn step(&mut self) -> Verdict {
         let weights = self.plan.weights;
-        let kinds: [(u64, fn(&mut Self) -> Verdict); 19] = [
+        let kinds: [(u64, Happening); 19] = [
             (weights.write, Self::write_some),
             (weights.burst, Self::write_much),
             (weights.sync, Self::sync_device),

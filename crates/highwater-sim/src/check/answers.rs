@@ -5,7 +5,7 @@
 use super::{Invariant, Verdict, Violation, demand};
 use crate::coverage::Coverage;
 use crate::model::{Element, List, Live, Model};
-use crate::server::Lies;
+use crate::server::{Lie, Lies};
 use highwater_core::answer::Access;
 use highwater_core::sketch::{Encoder, KEPT_MS, element_of};
 use highwater_protocol::message::{
@@ -92,10 +92,12 @@ impl Answers {
         let list = case.model.get(&request.list);
         if *access != Access::Read {
             let named = lineage_of(request);
+            let told = |live: &Live| match case.lies.get(&request.list) {
+                Some(Lie::Lineage(lineage)) => Some(*lineage),
+                _ => Some(live.lineage),
+            };
             let reason = match list {
-                Some(List::Live { live, .. }) if Some(live.lineage) == named => {
-                    GoneReason::Forbidden
-                }
+                Some(List::Live { live, .. }) if told(live) == named => GoneReason::Forbidden,
                 Some(List::Ended { lineage, .. }) if Some(*lineage) == named => GoneReason::Deleted,
                 _ => GoneReason::Unspecified,
             };
@@ -106,7 +108,7 @@ impl Answers {
                 format!("a list that may not be read is gone ({reason:?})")
             });
         }
-        let Some(live) = case.model.live(&request.list) else {
+        let Some(mut live) = case.model.live(&request.list) else {
             let lineage = match list {
                 Some(List::Ended { lineage, .. }) => Some(*lineage),
                 _ => None,
@@ -118,12 +120,18 @@ impl Answers {
             return same(&answer.answer, &Answer::Gone(reason));
         };
         if answer.answer == Answer::Deferred {
-            return demand(case.tight && answer.details.is_empty(), Invariant::I5, || {
-                "deferred although the response was not full".to_owned()
-            });
+            return demand(
+                case.tight && answer.details.is_empty(),
+                Invariant::I5,
+                || "deferred although the response was not full".to_owned(),
+            );
         }
         details(&live, request, &answer.details)?;
-        let head = Head::of(&live, case.lies.contains(&request.list));
+        let lie = case.lies.get(&request.list).filter(|_| list.is_some());
+        if let Some(Lie::Lineage(lineage)) = lie {
+            live.lineage = *lineage;
+        }
+        let head = Head::of(&live, lie == Some(&Lie::Digest));
         match &request.position {
             Position::Cursor(cursor) => self.cursor(case, request, &head, cursor, &answer.answer),
             Position::Scan(scan) => self.scan(case, request, &head, scan, &answer.answer),
@@ -311,11 +319,9 @@ impl Answers {
         expected.sort();
         let mut there: Vec<_> = rows.rows.iter().map(|row| row.id.clone()).collect();
         there.sort();
-        demand(
-            rows.done > 0 && there == expected,
-            Invariant::I5,
-            || format!("the rows of those elements are {expected:?}"),
-        )?;
+        demand(rows.done > 0 && there == expected, Invariant::I5, || {
+            format!("the rows of those elements are {expected:?}")
+        })?;
         rows.rows
             .iter()
             .try_for_each(|row| is_element(head.live, row, Some(true)))
@@ -333,7 +339,7 @@ impl<'a> Head<'a> {
         let digest = live.digest();
         Self {
             live,
-            digest: match lied_about && live.version > 0 {
+            digest: match lied_about {
                 true => crate::server::wrong(digest),
                 false => digest,
             },
@@ -439,7 +445,8 @@ fn delta_page(
         Invariant::I5,
         || format!("a page of {scanned} changes where {page_rows} fit"),
     )?;
-    let ids = |rows: &[(u64, &ItemId)]| rows.iter().map(|(_, id)| (*id).clone()).collect::<Vec<_>>();
+    let ids =
+        |rows: &[(u64, &ItemId)]| rows.iter().map(|(_, id)| (*id).clone()).collect::<Vec<_>>();
     let there: Vec<_> = delta.rows.iter().map(|row| row.id.clone()).collect();
     demand(there == ids(&rows), Invariant::I5, || {
         format!("the rows to {to} are {:?}", ids(&rows))
@@ -447,7 +454,9 @@ fn delta_page(
     demand(delta.deleted == ids(&deleted), Invariant::I5, || {
         format!("the deletions to {to} are {:?}", ids(&deleted))
     })?;
-    let whole = request.delta_details.map_or(usize::MAX, |most| most as usize);
+    let whole = request
+        .delta_details
+        .map_or(usize::MAX, |most| most as usize);
     for (at, row) in delta.rows.iter().enumerate() {
         is_element(live, row, Some(at < whole))?;
     }
@@ -470,7 +479,12 @@ fn scan_page(case: &Case<'_>, head: &Head<'_>, scan: &Scan, page: &ScanPage) -> 
             && page.whole == whole
             && page.proof == proof,
         Invariant::I5,
-        || format!("a page of version {began}, of {} rows, proof {proof:?}", live.count()),
+        || {
+            format!(
+                "a page of version {began}, of {} rows, proof {proof:?}",
+                live.count()
+            )
+        },
     )?;
     let key = |id: &ItemId, item: &Element| OrderKey::new(item.rank.clone(), id.clone());
     let behind = |at: &OrderKey| after.is_none_or(|after| after < at);
@@ -537,7 +551,8 @@ fn note(answer: &ListAnswer, request: &ListRequest, coverage: &mut Coverage) {
             GoneReason::Forbidden => &["answer gone: forbidden"],
         },
         Answer::Scan(page) => {
-            let first = matches!(&request.position, Position::Scan(scan) if scan.position.is_none());
+            let first =
+                matches!(&request.position, Position::Scan(scan) if scan.position.is_none());
             if page.whole {
                 coverage.met("answer scan, whole");
             }

@@ -51,13 +51,17 @@ pub(crate) fn judge_contents(model: &Model, server: &Server, lists: &[ListKey]) 
             .map(|(id, item)| (id, &item.rank, item.stamp, &item.payload))
             .collect();
         demand(there == right, Invariant::I3, || {
-            format!("{list} has {} elements, and should have {}, or other ones", there.len(), right.len())
+            format!(
+                "{list} has {} elements, and should have {}, or other ones",
+                there.len(),
+                right.len()
+            )
         })?;
-        let versions = items
-            .iter()
-            .all(|item| live.items.get(&item.id).is_some_and(|right| {
+        let versions = items.iter().all(|item| {
+            live.items.get(&item.id).is_some_and(|right| {
                 (item.version.get(), item.created.get()) == (right.version, right.created)
-            }));
+            })
+        });
         demand(versions, Invariant::I3, || {
             format!("{list} has elements of other versions")
         })?;

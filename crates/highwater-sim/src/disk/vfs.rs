@@ -239,9 +239,8 @@ impl DatabaseHandle for Handle {
                     !refused
                 }
                 LockKind::Reserved | LockKind::Pending => {
-                    let refused = others(locks.reserved)
-                        || others(locks.pending)
-                        || others(locks.exclusive);
+                    let refused =
+                        others(locks.reserved) || others(locks.pending) || others(locks.exclusive);
                     if !refused {
                         locks.reserved = Some(id);
                     }
@@ -318,12 +317,10 @@ impl SqliteWalIndex for Index {
         let id = self.id;
         self.with(|index| {
             let slots = || slots.clone().map(usize::from);
-            let others = |index: &WalIndex, slot: usize| {
-                index.exclusive[slot].is_some_and(|by| by != id)
-            };
-            let shared = |index: &WalIndex, slot: usize| {
-                index.shared[slot].iter().any(|by| *by != id)
-            };
+            let others =
+                |index: &WalIndex, slot: usize| index.exclusive[slot].is_some_and(|by| by != id);
+            let shared =
+                |index: &WalIndex, slot: usize| index.shared[slot].iter().any(|by| *by != id);
             let refused = slots().any(|slot| match lock {
                 WalIndexLock::None => false,
                 WalIndexLock::Shared => others(index, slot),

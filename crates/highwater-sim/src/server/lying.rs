@@ -1,15 +1,22 @@
-//! A server that is wrong about a list: the digest of its head is not that of
-//! its rows, as after a fault of its own.
+//! A server that is wrong about a list, as after a fault of its own.
 
-use highwater_core::reads::{
-    Change, Item, ListState, Page, PageLimit, Payloads, Reads, ScanRows,
-};
-use highwater_protocol::{Digest, ItemId, ListKey, OrderKey, Stamp, Version};
-use std::collections::BTreeSet;
+use highwater_core::reads::{Change, Item, ListState, Page, PageLimit, Payloads, Reads, ScanRows};
+use highwater_protocol::{Digest, ItemId, Lineage, ListKey, OrderKey, Stamp, Version};
+use std::collections::BTreeMap;
 use std::future::Future;
 
-/// The lists whose digest is wrong.
-pub(crate) type Lies = BTreeSet<ListKey>;
+/// In what the head of a list is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Its digest is not that of its rows.
+    Digest,
+    /// It is of another lineage than it was; the world changes it with each
+    /// answer.
+    Lineage(Lineage),
+}
+
+/// The lists about which the server is wrong.
+pub(crate) type Lies = BTreeMap<ListKey, Lie>;
 
 /// A wrong digest in place of the right one.
 pub(crate) const fn wrong(digest: Digest) -> Digest {
@@ -33,13 +40,15 @@ impl<R: Reads> Reads for Lying<'_, R> {
 
     async fn state(&self, list: &ListKey) -> Result<ListState, R::Error> {
         let state = self.reads.state(list).await?;
-        Ok(match state {
-            ListState::Live(mut head) if self.lies.contains(list) => {
-                head.digest = wrong(head.digest);
-                ListState::Live(head)
-            }
-            state => state,
-        })
+        let ListState::Live(mut head) = state else {
+            return Ok(state);
+        };
+        match self.lies.get(list) {
+            None => {}
+            Some(Lie::Digest) => head.digest = wrong(head.digest),
+            Some(Lie::Lineage(lineage)) => head.lineage = *lineage,
+        }
+        Ok(ListState::Live(head))
     }
 
     fn changes(

@@ -6,8 +6,8 @@ use highwater_core::Head;
 use highwater_core::answer::Sketches;
 use highwater_core::reads::Reads;
 use highwater_core::sketch::{Encoding, Salt, Shelf};
-use highwater_protocol::ListKey;
 use highwater_protocol::message::SketchId;
+use highwater_protocol::{ListKey, Version};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub(crate) struct Offers {
     elements_max: u64,
     sketched_from: u64,
+    miserly: bool,
     inner: Mutex<Inner>,
 }
 
@@ -28,8 +29,9 @@ struct Inner {
 impl Offers {
     /// Sketches of `elements_max` elements together, of lists of `sketched_from`
     /// elements and more.
-    pub(crate) const fn new(elements_max: u64, sketched_from: u64, random: Random) -> Self {
+    pub(crate) fn new(elements_max: u64, sketched_from: u64, mut random: Random) -> Self {
         Self {
+            miserly: random.one_in(4),
             elements_max,
             sketched_from,
             inner: Mutex::new(Inner {
@@ -54,6 +56,11 @@ impl Offers {
         std::mem::take(&mut self.inner.lock().met)
     }
 
+    /// From now on there are sketches for all.
+    pub(crate) const fn be_generous(&mut self) {
+        self.miserly = false;
+    }
+
     pub(crate) const fn sketched_from(&self) -> u64 {
         self.sketched_from
     }
@@ -65,10 +72,11 @@ impl Sketches for Offers {
         reads: &R,
         list: &ListKey,
         head: &Head,
+        copy: Version,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
         let (salt, newest) = {
             let inner = &mut *self.inner.lock();
-            if let Some(offered) = inner.shelf.offer(list, head, inner.now_ms) {
+            if let Some(offered) = inner.shelf.offer(list, head, copy, inner.now_ms) {
                 inner.met.push("sketch offered again");
                 if offered.point() != head.point() {
                     inner.met.push("sketch older than the head");
@@ -77,7 +85,16 @@ impl Sketches for Offers {
             }
             if !inner.shelf.has_room(head.count, inner.now_ms) {
                 inner.met.push("no room for a sketch");
-                return Ok(None);
+                return Ok(inner.shelf.offer_old(list, head, inner.now_ms));
+            }
+            // As for a reader who has had many made.
+            if self.miserly && inner.random.one_in(3) {
+                let old = inner.shelf.offer_old(list, head, inner.now_ms);
+                inner.met.push(match &old {
+                    Some(_) => "an old sketch for want of a new one",
+                    None => "no sketch for want of turns",
+                });
+                return Ok(old);
             }
             (Salt(inner.random.next()), inner.shelf.newest(list))
         };

@@ -17,6 +17,7 @@ impl World {
         self.note(|| "calm".to_owned());
         self.network = Network::CALM;
         self.server.lies.clear();
+        self.server.offers.be_generous();
         self.server.disk.no_fault();
         self.server_clock_offset_ms = 0;
         for device in &mut self.devices {
@@ -32,15 +33,22 @@ impl World {
         for at in 0..self.devices.len() {
             self.settle(at)?;
         }
-        self.measure_repair()
+        self.measure_repair()?;
+        match self.random.one_in(3) {
+            true => self.endure(),
+            false => Ok(()),
+        }
     }
 
     /// One device comes right.
-    fn settle(&mut self, at: usize) -> Verdict {
+    pub(super) fn settle(&mut self, at: usize) -> Verdict {
         self.bounded(at, "a sync", |world| {
             // The app opens again what was gone.
             let device = &mut world.devices[at];
-            device.held.iter().for_each(|list| device.replica.hold(list));
+            device
+                .held
+                .iter()
+                .for_each(|list| device.replica.hold(list));
             device.replica.sync();
             world.pump(at)
         })?;
@@ -77,9 +85,14 @@ impl World {
             let Some(record) = self.devices[at].record(list).ok().flatten() else {
                 continue;
             };
-            let rows = self.devices[at].db().stored_rows(list, record.shown.generation);
-            let lacking = rows.into_iter().flatten().filter(|it| it.row.payload.is_none());
-            let ids: Vec<_> = lacking.map(|it| it.row.id).take(300).collect();
+            let rows = self.devices[at]
+                .db()
+                .stored_rows(list, record.shown.generation);
+            let lacking = rows
+                .into_iter()
+                .flatten()
+                .filter(|it| it.row.payload.is_none());
+            let ids: Vec<_> = lacking.map(|it| it.row.id).take(1_000).collect();
             if record.whole && !ids.is_empty() {
                 wanted.push((list.clone(), ids));
             }
@@ -87,7 +100,8 @@ impl World {
         if wanted.is_empty() {
             return Ok(());
         }
-        self.coverage.met("details of a whole list fetched by a page");
+        self.coverage
+            .met("details of a whole list fetched by a page");
         self.bounded(at, "a fetch of details", |world| {
             for (list, ids) in wanted {
                 world.devices[at].replica.want_details(&list, ids);
@@ -97,7 +111,7 @@ impl World {
     }
 
     /// Does something, and lets everything come to rest.
-    fn bounded(
+    pub(super) fn bounded(
         &mut self,
         at: usize,
         what: &str,
@@ -134,7 +148,7 @@ impl World {
                 let elements = live.count() + live.tombstones.len() as u64;
                 // Delta, sketch (doubling ranges, three times), rows of it, the
                 // skeleton, all of it, and details.
-                40 + 6 * (elements / page + 2) + elements.ilog2_or_zero() * 6
+                40 + 6 * (elements / page + 2) + u64::from(elements.max(1).ilog2()) * 6
             }
             _ => 4,
         });
@@ -166,7 +180,10 @@ impl World {
         let Some(live) = live else {
             let gone = matches!(record.phase, Phase::Gone(_)) && rows.is_empty();
             return demand(gone, Invariant::I1, || {
-                format!("d{at}: {list} is not there for it, and is {:?}", record.phase)
+                format!(
+                    "d{at}: {list} is not there for it, and is {:?}",
+                    record.phase
+                )
             });
         };
         demand(record.phase == Phase::InSync, Invariant::I1, || {
@@ -233,11 +250,16 @@ impl World {
             return Ok(());
         }
         let longest = live.items.values().map(|item| item.payload.len()).max();
-        let differing = self.random.between(1, 12);
+        // Few enough that a sketch costs less than the skeleton.
+        let differing = self.random.between(1, live.count() / 16);
         for _ in 0..differing {
             let nth = u32::try_from(self.random.below(100_000)).unwrap_or(0);
-            self.damage(at, &list, Damage::Removed(nth), "row removed")?;
+            match self.random.one_in(3) {
+                true => self.damage(at, &list, Damage::Added, "row added")?,
+                false => self.damage(at, &list, Damage::Removed(nth), "row removed")?,
+            }
         }
+        let skeletons = self.met("climbed to rung skeleton");
         let before = self.bytes_down;
         self.bounded(at, "a measured repair", |world| {
             world.verify(at, &list)?;
@@ -245,6 +267,11 @@ impl World {
         })?;
         let spent = self.bytes_down - before;
         self.coverage.met("repair measured");
+        demand(
+            self.met("climbed to rung skeleton") == skeletons,
+            Invariant::I6,
+            || format!("d{at}: {differing} rows of {list} differed, and its skeleton was read"),
+        )?;
         let row = longest.unwrap_or(0) as u64 + 120;
         // Rows in JSON are half as long again.
         let most = 3_000 + differing * (3 * row + 160);
@@ -259,12 +286,8 @@ impl World {
     }
 }
 
-trait Ilog2OrZero {
-    fn ilog2_or_zero(self) -> u64;
-}
-
-impl Ilog2OrZero for u64 {
-    fn ilog2_or_zero(self) -> u64 {
-        self.checked_ilog2().map_or(0, u64::from)
+impl World {
+    fn met(&self, state: &str) -> u64 {
+        self.coverage.0.get(state).copied().unwrap_or(0)
     }
 }

@@ -192,11 +192,15 @@ impl World {
             Err(error) => return self.database_failed(at, &error),
         };
         if let Some(before) = self.devices[at].journal.last() {
-            let left = before.records.iter().zip(&records).any(|((_, before), (_, after))| {
-                let phase = |record: &Option<ListRecord>| record.as_ref().map(|it| it.phase);
-                matches!(phase(before), Some(Phase::Quarantined(_)))
-                    && phase(after) == Some(Phase::InSync)
-            });
+            let left = before
+                .records
+                .iter()
+                .zip(&records)
+                .any(|((_, before), (_, after))| {
+                    let phase = |record: &Option<ListRecord>| record.as_ref().map(|it| it.phase);
+                    matches!(phase(before), Some(Phase::Quarantined(_)))
+                        && phase(after) == Some(Phase::InSync)
+                });
             if left {
                 self.coverage.met("out of quarantine");
             }
@@ -232,7 +236,8 @@ impl World {
         let text = error.to_string();
         self.note(|| format!("d{at}: the database failed: {text}"));
         if self.devices[at].disk.is_off() {
-            self.coverage.met("device power failed within a transaction");
+            self.coverage
+                .met("device power failed within a transaction");
             let kept = self.what_is_kept();
             return self.power_cycle(at, kept);
         }
@@ -268,7 +273,9 @@ impl World {
             Ok(records) => records,
             Err(error) => return self.database_failed(at, &error),
         };
-        if !damaged && !journal.is_empty() {
+        if damaged {
+            self.devices[at].taint_all(&all);
+        } else if !journal.is_empty() {
             let found = journal.iter().rposition(|then| then.records == records);
             if let Some(then) = found.and_then(|at| journal.get(at)) {
                 // What was wrong then is wrong again.

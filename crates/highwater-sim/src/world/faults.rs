@@ -3,9 +3,10 @@
 use super::World;
 use crate::check::{Invariant, Verdict, Violation, demand, stored};
 use crate::disk::{Fault, Kept};
-use crate::model::Op;
-use crate::server::Server;
+use crate::model::{List, Op};
+use crate::server::{Lie, Server};
 use highwater_core::local::Phase;
+use highwater_protocol::Lineage;
 use highwater_sdk::local::simulation::Damage;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -85,11 +86,17 @@ impl World {
             _ => {
                 self.coverage.met("device database overwritten");
                 disk.damage(&path, |bytes| {
-                    bytes.iter_mut().skip(from).take(many).for_each(|it| *it ^= byte);
+                    bytes
+                        .iter_mut()
+                        .skip(from)
+                        .take(many)
+                        .for_each(|it| *it ^= byte);
                 });
             }
         }
         self.devices[at].file_damaged = true;
+        let all = self.lists.clone();
+        self.devices[at].taint_all(&all);
         self.note(|| format!("d{at}: its file of {length} bytes is damaged at {from}"));
         self.start_device(at)
     }
@@ -136,12 +143,21 @@ impl World {
         match device.db().damage(list, damage) {
             Ok(false) => return Ok(()),
             Ok(true) => {}
-            Err(error) => return self.database_failed(at, &error),
+            Err(error) => {
+                // Half of it may have been done.
+                let taint = device.taints.entry(list.clone()).or_default();
+                (taint.rows, taint.in_repair) = (true, true);
+                return self.database_failed(at, &error);
+            }
         }
         self.coverage.met(&format!("device damage {name}"));
         self.note(|| format!("d{at}: {list} is damaged: {damage:?}"));
         let device = &mut self.devices[at];
-        let point = device.record(list).ok().flatten().and_then(|it| it.shown.point);
+        let point = device
+            .record(list)
+            .ok()
+            .flatten()
+            .and_then(|it| it.shown.point);
         let taint = device.taints.entry(list.clone()).or_default();
         match damage {
             Damage::Version(_) | Damage::Lineage => taint.point = point,
@@ -236,6 +252,9 @@ impl World {
         if let Some(keep) = self.perhaps_purged.take() {
             self.purge_to(keep)?;
         }
+        if !self.server.is_up() {
+            return Ok(());
+        }
         stored::judge_contents(&self.model, &self.server, &self.lists)
     }
 
@@ -253,7 +272,9 @@ impl World {
     /// The store could not answer a request.
     pub(super) fn server_failed(&mut self, error: &str) -> Verdict {
         let failed = self.server_disk_failed() || self.server.disk.is_off();
-        demand(failed, Invariant::Fault, || format!("the store failed: {error}"))?;
+        demand(failed, Invariant::Fault, || {
+            format!("the store failed: {error}")
+        })?;
         self.crash_server(None)
     }
 
@@ -281,7 +302,9 @@ impl World {
             }
             Err(error) => {
                 self.note(|| format!("not purged: {error}"));
-                demand(failed, Invariant::Fault, || format!("a purge failed: {error}"))?;
+                demand(failed, Invariant::Fault, || {
+                    format!("a purge failed: {error}")
+                })?;
                 self.perhaps_purged = Some(keep);
                 self.crash_server(None)
             }
@@ -353,11 +376,61 @@ impl World {
 
     pub(super) fn change_lie(&mut self) -> Verdict {
         let list = self.a_list();
-        if !self.server.lies.remove(&list) {
-            self.coverage.met("server says a wrong digest");
-            self.server.lies.insert(list.clone());
+        if self.server.lies.remove(&list).is_none() {
+            let lie = match self.random.one_in(3) {
+                true => {
+                    self.coverage
+                        .met("server changes lineages with each answer");
+                    Lie::Lineage(self.a_lineage())
+                }
+                false => {
+                    self.coverage.met("server says a wrong digest");
+                    Lie::Digest
+                }
+            };
+            self.server.lies.insert(list.clone(), lie);
         }
-        self.note(|| format!("the digest of {list} is wrong, or right again"));
+        let lie = self.server.lies.get(&list).copied();
+        self.note(|| format!("what the server says of {list} is wrong in {lie:?}"));
         Ok(())
+    }
+
+    fn a_lineage(&mut self) -> Lineage {
+        Lineage::new(self.random.next().max(1)).unwrap_or_else(|| unreachable!("at least 1"))
+    }
+
+    /// A server that changes lineages does so with each answer.
+    pub(super) fn change_lineages(&mut self) {
+        for list in self.lists.clone() {
+            if let Some(Lie::Lineage(_)) = self.server.lies.get(&list) {
+                let lineage = self.a_lineage();
+                self.model.said(&list, lineage);
+                self.server.lies.insert(list, Lie::Lineage(lineage));
+            }
+        }
+    }
+
+    /// I7: whatever a server says, a device comes to rest. This one gives a list
+    /// another lineage with each answer, so that no scan of it can go on.
+    pub(super) fn endure(&mut self) -> Verdict {
+        let (at, list) = (self.a_device(), self.a_list());
+        let held = self.devices[at].held.contains(&list);
+        let readable = !self.denied.contains(&(at, list.clone()));
+        let lives = matches!(self.model.get(&list), Some(List::Live { .. }));
+        if !held || !readable || !lives {
+            return Ok(());
+        }
+        self.note(|| format!("d{at} endures a server that changes the lineage of {list}"));
+        let lie = Lie::Lineage(self.a_lineage());
+        self.server.lies.insert(list.clone(), lie);
+        self.coverage
+            .met("server changes lineages with each answer");
+        self.damage(at, &list, Damage::Added, "row added")?;
+        self.bounded(at, "a repair under changing lineages", |world| {
+            world.verify(at, &list)?;
+            world.pump(at)
+        })?;
+        self.server.lies.clear();
+        self.settle(at)
     }
 }

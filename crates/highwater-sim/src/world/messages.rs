@@ -62,7 +62,11 @@ impl World {
 
     /// Sends a device's request.
     pub(super) fn send(&mut self, device: usize, id: RequestId, request: SyncRequest) {
-        let lists: Vec<ListKey> = request.lists.iter().map(|asked| asked.list.clone()).collect();
+        let lists: Vec<ListKey> = request
+            .lists
+            .iter()
+            .map(|asked| asked.list.clone())
+            .collect();
         let (run, name) = (self.devices[device].run, self.devices[device].name.clone());
         self.note(|| {
             let asked = request.lists.iter().map(|asked| {
@@ -72,14 +76,21 @@ impl World {
                     }
                     Position::Scan(scan) => format!(
                         "scan after {:?}",
-                        scan.position.as_ref().map(|at| (at.point, at.after.as_ref().map(|key| key.id.clone())))
+                        scan.position
+                            .as_ref()
+                            .map(|at| (at.point, at.after.as_ref().map(|key| key.id.clone())))
                     ),
-                    Position::Sketch(range) => format!("sketch from {} ({})", range.from, range.cells),
+                    Position::Sketch(range) => {
+                        format!("sketch from {} ({})", range.from, range.cells)
+                    }
                     Position::SketchItems(items) => format!("{} elements", items.elements.len()),
                 };
                 format!("{} {what} +{}", asked.list, asked.details.len())
             });
-            format!("{name} asks {id:?}: {}", asked.collect::<Vec<_>>().join("; "))
+            format!(
+                "{name} asks {id:?}: {}",
+                asked.collect::<Vec<_>>().join("; ")
+            )
         });
         self.devices[device].flying.insert(id, lists);
         let body = self.devices[device]
@@ -104,14 +115,24 @@ impl World {
                 body.truncate(self.random.below_usize(body.len()));
             }
             let delay_ms = self.delay();
-            let message = Message::Request { device, run, id, body };
+            let message = Message::Request {
+                device,
+                run,
+                id,
+                body,
+            };
             self.post(delay_ms, message);
         }
     }
 
     pub(super) fn deliver(&mut self, message: Message) -> Verdict {
         match message {
-            Message::Request { device, run, id, body } => {
+            Message::Request {
+                device,
+                run,
+                id,
+                body,
+            } => {
                 if !self.server.is_up() {
                     return Ok(());
                 }
@@ -119,7 +140,13 @@ impl World {
                 self.reply(device, run, id, body);
                 Ok(())
             }
-            Message::Response { device, run, id, body, cut_from } => {
+            Message::Response {
+                device,
+                run,
+                id,
+                body,
+                cut_from,
+            } => {
                 let there = self.devices[device].run == run && self.devices[device].is_up();
                 match there {
                     true => self.receive(device, id, body, cut_from),
@@ -158,10 +185,12 @@ impl World {
         let access: Vec<Access> = request
             .lists
             .iter()
-            .map(|asked| match self.denied.contains(&(device, asked.list.clone())) {
-                true => Access::Denied,
-                false => Access::Read,
-            })
+            .map(
+                |asked| match self.denied.contains(&(device, asked.list.clone())) {
+                    true => Access::Denied,
+                    false => Access::Read,
+                },
+            )
             .collect();
         let budget = Budget {
             page: PageLimit {
@@ -172,6 +201,7 @@ impl World {
         };
         let server_now_ms = self.now_ms + self.server_clock_offset_ms;
         self.server.offers.set_time(server_now_ms);
+        self.change_lineages();
         let answered = self.server.answer(&request, &access, budget);
         for met in self.server.offers.met() {
             self.coverage.met(met);
@@ -209,7 +239,9 @@ impl World {
                     .windows(secret.len())
                     .any(|window| window == secret.as_bytes());
                 demand(!leaks, Invariant::I8, || {
-                    format!("a response to d{device} holds a payload of {list}, which it may not read")
+                    format!(
+                        "a response to d{device} holds a payload of {list}, which it may not read"
+                    )
                 })?;
             }
         }
@@ -239,7 +271,13 @@ impl World {
                 whole.truncate(self.random.below_usize(whole.len()));
             }
             let delay_ms = self.delay();
-            let message = Message::Response { device, run, id, body, cut_from };
+            let message = Message::Response {
+                device,
+                run,
+                id,
+                body,
+                cut_from,
+            };
             self.post(delay_ms, message);
         }
     }
@@ -262,10 +300,7 @@ impl World {
             return Ok(());
         };
         let format = self.devices[device].format;
-        let body = body.map(|body| {
-            self.bytes_down += body.len() as u64;
-            body
-        });
+        self.bytes_down += body.as_ref().map_or(0, |body| body.len() as u64);
         let parse = |body: Bytes| {
             format
                 .decode::<wire::SyncResponse>(body)
@@ -283,7 +318,8 @@ impl World {
             Err(refusal) => {
                 let on = &mut self.devices[device];
                 let now_ms = on.now_ms(self.now_ms);
-                on.replica.handle_failure(now_ms, id, Failure::Refused(refusal));
+                on.replica
+                    .handle_failure(now_ms, id, Failure::Refused(refusal));
                 self.pump(device)
             }
         }

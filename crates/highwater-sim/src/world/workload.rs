@@ -30,8 +30,8 @@ impl World {
             true => b"".as_slice(),
             false => self.random.pick(&ranks).copied().unwrap_or_default(),
         };
-        let rank = Rank::new(rank.to_vec())
-            .unwrap_or_else(|no| unreachable!("the rank is short: {no}"));
+        let rank =
+            Rank::new(rank.to_vec()).unwrap_or_else(|no| unreachable!("the rank is short: {no}"));
         let value = self.random.below(1_000_000);
         let mut payload = format!("{}{}={value}", secret(list), id.as_str());
         if self.random.one_in(40) {
@@ -146,7 +146,9 @@ impl World {
             }
             Written::NotCommitted(error) => {
                 self.note(|| format!("not written: {error}"));
-                demand(failed, Invariant::Fault, || format!("a write failed: {error}"))?;
+                demand(failed, Invariant::Fault, || {
+                    format!("a write failed: {error}")
+                })?;
                 match self.server.disk.is_off() {
                     true => self.crash_server(None),
                     false => stored::judge_heads(&self.model, &self.server, &self.lists),
@@ -155,7 +157,9 @@ impl World {
             Written::Unknown(error) => {
                 self.note(|| format!("perhaps written: {error}"));
                 self.coverage.met("server write unknown");
-                demand(failed, Invariant::Fault, || format!("a write failed: {error}"))?;
+                demand(failed, Invariant::Fault, || {
+                    format!("a write failed: {error}")
+                })?;
                 self.crash_server(Some(ops))
             }
         }
@@ -167,7 +171,12 @@ impl World {
         lists.dedup();
         let stands = lists.iter().map(|list| match self.model.get(list) {
             Some(List::Live { live, .. }) => {
-                format!("{list} {}:{} has {}", live.lineage, live.version, live.count())
+                format!(
+                    "{list} {}:{} has {}",
+                    live.lineage,
+                    live.version,
+                    live.count()
+                )
             }
             _ => format!("{list} is not there"),
         });
@@ -249,7 +258,10 @@ impl World {
     /// Whether a device holds a list that is in quarantine.
     pub(super) fn is_quarantined(&self, at: usize, list: &ListKey) -> Result<bool, Violation> {
         let record = self.devices[at].record(list).map_err(|error| {
-            Violation::new(Invariant::I4, format!("d{at}: {list} cannot be read: {error}"))
+            Violation::new(
+                Invariant::I4,
+                format!("d{at}: {list} cannot be read: {error}"),
+            )
         })?;
         Ok(matches!(
             record.map(|record| record.phase),
