@@ -8,6 +8,7 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod restore;
 pub(crate) mod serve;
+pub(crate) mod sim;
 pub(crate) mod token;
 
 use anyhow::{Context as _, Result};

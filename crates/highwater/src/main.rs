@@ -42,6 +42,7 @@ enum Command {
     Backup(commands::backup::Args),
     Restore(commands::restore::Args),
     Check(commands::check::Args),
+    Sim(commands::sim::Args),
     Bench(commands::bench::Args),
 }
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => commands::backup::run(args),
         Command::Restore(args) => commands::restore::run(args),
         Command::Check(args) => commands::check::run(args),
+        Command::Sim(args) => commands::sim::run_worlds(&args),
         Command::Bench(args) => commands::bench::run(args),
     };
     exit::report(outcome)
