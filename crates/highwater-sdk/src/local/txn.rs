@@ -69,6 +69,13 @@ struct Place {
 /// Stamps for which memory is reserved before they are read.
 const STAMPS_RESERVED: usize = 10_000;
 
+/// The header's id is empty, and nothing sorts before it but what is no text.
+const ROWS_FROM_START: &str = "SELECT rowid, id, rank, stamp, row_check, payload FROM row \
+     WHERE list = ?1 AND generation = ?2 ORDER BY id LIMIT ?4";
+/// Not "`?3 IS NULL OR`": that reads the list from its start each time.
+const ROWS: &str = "SELECT rowid, id, rank, stamp, row_check, payload FROM row \
+     WHERE list = ?1 AND generation = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
+
 const STAMPS_FROM_START: &str = "SELECT id, stamp FROM row \
      WHERE list = ?1 AND generation = ?2 ORDER BY id LIMIT ?4";
 const STAMPS: &str = "SELECT id, stamp FROM row \
@@ -290,14 +297,11 @@ impl LocalTxn for SqliteTxn<'_> {
         let Some(number) = self.local.number(list)? else {
             return Ok(Vec::new());
         };
-        // The header's id is empty, and nothing sorts before it but what is no
-        // text.
-        let sql = "SELECT rowid, id, rank, stamp, row_check, payload FROM row \
-             WHERE list = ?1 AND generation = ?2 AND (?3 IS NULL OR id > ?3) \
-             ORDER BY id LIMIT ?4";
-        let from_start = "SELECT rowid, id, rank, stamp, row_check, payload FROM row \
-             WHERE list = ?1 AND generation = ?2 ORDER BY id LIMIT ?4";
-        let sql = if after.is_some() { sql } else { from_start };
+        let sql = if after.is_some() {
+            ROWS
+        } else {
+            ROWS_FROM_START
+        };
         let mut kept = Vec::new();
         let mut unreadable = Vec::new();
         {
@@ -305,7 +309,7 @@ impl LocalTxn for SqliteTxn<'_> {
             let mut rows = statement.query(params![
                 number,
                 stored(generation.0),
-                after.map(ItemId::as_str),
+                after.map_or("", ItemId::as_str),
                 limit_of(limit)
             ])?;
             while let Some(columns) = rows.next()? {
@@ -407,5 +411,32 @@ impl LocalTxn for SqliteTxn<'_> {
         self.local.conn.prepare_cached(end)?.execute([])?;
         self.ended = true;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::local::conformance::database;
+
+    /// The next rows were found by reading the list from its start each time, so
+    /// that recomputing a list of 1,000,000 read it 500 times.
+    #[test]
+    fn the_next_rows_are_found_where_the_last_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder.path().join("db"));
+        for sql in [ROWS, STAMPS] {
+            let plan: String = db
+                .write(|local| {
+                    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+                    let params = params![1, 1, "x", 10];
+                    Ok(local
+                        .conn
+                        .query_row(&explain, params, |row| row.get("detail"))?)
+                })
+                .unwrap();
+            assert!(plan.contains("id>?"), "{plan}");
+        }
     }
 }
