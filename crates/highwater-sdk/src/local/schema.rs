@@ -94,3 +94,45 @@ pub(super) fn migrate(conn: &mut Connection, from: u32) -> Result<(), LocalError
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::local::conformance::database;
+    use highwater_core::local::{LocalStore as _, LocalTxn as _, Phase};
+
+    /// Each schema that was ever released is opened with all that it holds.
+    #[test]
+    fn a_database_of_the_first_schema_is_brought_to_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(V1).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID)
+            .unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute_batch(
+            "INSERT INTO meta VALUES ('user', 'u1'), ('server', 'http://localhost');
+             INSERT INTO list (kind, owner, phase, fence, whole, quarantines, shown_generation,
+                 shown_lineage, shown_version, shown_digest, shown_count)
+                 VALUES ('a', '1', 'in_sync', 5, 1, 0, 1, 7, 9, zeroblob(16), 0)",
+        )
+        .unwrap();
+        drop(old);
+        let db = database(&path);
+        let list = "a/1".parse().unwrap();
+        let record = db
+            .write(|local| local.begin()?.record(&list))
+            .unwrap()
+            .unwrap();
+        assert_eq!((record.phase, record.fence), (Phase::InSync, 5));
+        assert_eq!((record.audit, record.audited_at_ms), (None, None));
+        assert_eq!(db.lists().unwrap().len(), 1);
+        // The first audit is a day away from the first look, not from 1970.
+        let by = |now_ms| db.write(|local| local.audited_by(&list, now_ms)).unwrap();
+        assert_eq!((by(5_000), by(6_000)), (5_000, 5_000));
+        // A time in the future is a clock that was wrong.
+        assert_eq!((by(4_000), by(9_000)), (4_000, 4_000));
+    }
+}
