@@ -75,12 +75,19 @@ async fn health_readiness_and_figures_take_no_token() {
 #[tokio::test]
 async fn the_document_names_every_figure() {
     let store = store();
-    let server = Running::start(store.clone()).await;
+    run(&store, create("g", Some("o"))).await.unwrap();
+    let server = Running::configured(store.clone(), &[("receipts_kept", "1")]).await;
     // Some figures show only when there is something to count.
     let mut user = server.user("u1").await;
     user.sync(vec![crate::kit::scan("groups", "u1")]).await;
+    let receipt = json!({"kind": "groups", "owner": "u1", "rung": "RUNG_LOCAL"});
+    let body = json!({ "receipts": [receipt] });
+    user.post("/v1/receipts", &body).await.ok();
+    store.forge_head(&crate::kit::key("members", "g"), |head| head.count += 1);
+    let mut service = server.service().await;
+    service.post("/v1/admin/audit", &json!({})).await.ok();
     store.set_outage(Some(Outage::Full));
-    let body = json!({"group": "g", "name": "G"});
+    let body = json!({"group": "h", "name": "H"});
     assert_eq!(user.post("/v1/groups", &body).await.code(), "read_only");
     let text = String::from_utf8(user.get("/metrics").await.body).unwrap();
     let document = include_str!("../../../../docs/operations.md");
