@@ -26,6 +26,7 @@ fn all() -> Vec<Corpus> {
 fn yesterdays_messages_are_read_and_written_byte_for_byte() {
     for corpus in all() {
         messages::read_and_write(&corpus);
+        messages::others(&corpus);
     }
 }
 

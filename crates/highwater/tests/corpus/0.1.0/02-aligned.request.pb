@@ -1,3 +1,3 @@
 0
-groupsalice	5I¢Ç±z¿h—z» >œV®ŞŒd™‚) 3
-membersharbour	ÀOÍÍşÎfcïÕQ×èí;=Ãg [
+groupsalice	ıĞA˜Çë †‡Ö‹À½R!­<$öşÑs 3
+membersharbour	†ıÿJEá»Hc¯Ó+P°ã¶0îGÓéÜ [

@@ -1,2 +1,2 @@
 3
-membersharbour	пЌЂЙgE#п’Q„ин;Э=√gО [
+membersharbour	пЌЂЙgE#ѓ”+P∞гґР0оG”й№ [

@@ -1,2 +1,2 @@
 5
-membersharbour	ÀOÍÍþÎf]Ò–¨K)æ~kdãž“]mF ]0
+membersharbour	†ýÿJEá»H]$	7zi`@Aã†¶¹ ]0

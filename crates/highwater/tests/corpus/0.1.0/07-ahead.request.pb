@@ -1,2 +1,2 @@
 !
-membersharbour	ÀOÍÍşÎfh 
+membersharbour	†ıÿJEá»Hh 

@@ -1,2 +1,2 @@
 
-groupsalice	5I¢Ç±z¿ 
+groupsalice	ýÐA˜Çë 

@@ -1,2 +1,2 @@
 3
-membersharbour	ÀOÍÍþÎf]Ò–¨K)æ~kdãž“]mF ]
+membersharbour	†ýÿJEá»H]$	7zi`@Aã†¶¹ ]

@@ -1,2 +1,2 @@
 3
-membersharbour	ÀOÍÍşÎfcïÕQ×èí;=Ãg [
+membersharbour	†ıÿJEá»Hc¯Ó+P°ã¶0îGÓéÜ [

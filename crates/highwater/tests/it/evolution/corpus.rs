@@ -99,6 +99,11 @@ impl Corpus {
         &self.manifest.release
     }
 
+    /// A message outside of any exchange, in one form: `hello`, `pb`.
+    pub(super) fn other(&self, name: &str, form: &str) -> Bytes {
+        self.message(&format!("other-{name}"), form)
+    }
+
     /// A file of an exchange: `request.pb`, `response.json`, and so on.
     pub(super) fn message(&self, name: &str, file: &str) -> Bytes {
         let path = self.folder.join(format!("{name}.{file}"));

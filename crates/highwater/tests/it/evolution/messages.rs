@@ -5,9 +5,12 @@ use super::world::{read_request, read_response};
 use bytes::Bytes;
 use highwater_protocol::codec::Format;
 use highwater_protocol::message::{
-    Answer, DeltaEnd, DivergedReason, GoneReason, Position, SketchCells, SyncRequest, SyncResponse,
+    Answer, DeltaEnd, DivergedReason, GoneReason, Position, Receipts, SketchCells, Snapshot,
+    SyncRequest, SyncResponse,
 };
 use highwater_protocol::{Code, Version, wire};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
 const FORMS: [(Format, &str); 2] = [(Format::Protobuf, "pb"), (Format::Json, "json")];
@@ -37,6 +40,33 @@ pub(super) fn read_and_write(corpus: &Corpus) {
             "{name}: {response:?} {other:?}"
         );
     }
+}
+
+/// Messages outside of an exchange: the handshake, a whole list, receipts.
+pub(super) fn others(corpus: &Corpus) {
+    let hello = other::<wire::Hello>(corpus, "hello");
+    assert!((hello.protocol_min..=hello.protocol_max).contains(&corpus.manifest.protocol));
+    let snapshot = other::<wire::ListSnapshot>(corpus, "snapshot");
+    let parsed = Snapshot::try_from(snapshot.clone()).unwrap();
+    assert_eq!(wire::ListSnapshot::from(parsed), snapshot);
+    let receipts = other::<wire::Receipts>(corpus, "receipts");
+    let parsed = Receipts::try_from(receipts.clone()).unwrap();
+    assert_eq!(wire::Receipts::from(parsed), receipts);
+}
+
+/// Reads a message in both forms, and writes it as it was.
+fn other<M>(corpus: &Corpus, name: &str) -> M
+where
+    M: prost::Message + Default + Serialize + DeserializeOwned + PartialEq,
+{
+    let [one, other] = FORMS.map(|(format, end)| {
+        let bytes = corpus.other(name, end);
+        let message: M = format.decode(bytes.clone()).unwrap();
+        assert_eq!(format.encode(&message), bytes, "{name} {format:?}");
+        message
+    });
+    assert!(one == other, "{name} differs in its two forms");
+    one
 }
 
 /// Whether two responses mean the same: a sketch may have another salt, and be

@@ -211,6 +211,7 @@ fn record(folder: &Path) {
     writes.extend(carry_out(&data, &server, later_writes()));
     settle(&data, &server);
     questions(&mut asking, &before);
+    others(&asking, &asking.head(USER, &list("members/harbour")));
     let exchanges = asking.recording.exchanges;
     let manifest = Manifest {
         release: env!("CARGO_PKG_VERSION").to_owned(),
@@ -346,6 +347,61 @@ fn questions(asking: &mut Asking<'_>, before: &BTreeMap<&str, Head>) {
     let unknown = one(&list("planets/sun"), scan(None, 0));
     asking.ask("refused", USER, Today::Same, &unknown);
     made(&mut asking.recording, &harbour, &now);
+}
+
+/// Messages outside of an exchange.
+fn others(asking: &Asking<'_>, head: &Head) {
+    let mut http = connect(asking.data, asking.server, USER);
+    for (name, path) in [
+        ("hello", "/v1/hello"),
+        ("snapshot", "/v1/lists/groups/alice"),
+    ] {
+        for (format, end) in [(Format::Json, "json"), (Format::Protobuf, "pb")] {
+            let (status, body) = http.send("GET", path, format.content_type(), b"").unwrap();
+            assert_eq!(status, 200, "{path}");
+            asking.recording.write(&format!("other-{name}"), end, &body);
+        }
+    }
+    let receipts = receipts(head);
+    for (format, end) in [(Format::Json, "json"), (Format::Protobuf, "pb")] {
+        let bytes = format.encode(&receipts);
+        asking.recording.write("other-receipts", end, &bytes);
+    }
+}
+
+/// What a device tells of a repair, with every field set.
+fn receipts(head: &Head) -> wire::Receipts {
+    let standing = wire::Standing {
+        device: Some(wire::Cursor {
+            lineage: 0x0123_4567_89ab_cdef,
+            version: 7,
+            digest: vec![3; 16].into(),
+            count: 90,
+        }),
+        server: Some((*head).into()),
+    };
+    let receipt = wire::Receipt {
+        kind: "members".to_owned(),
+        owner: "harbour".to_owned(),
+        reason: 1,
+        rung: 2,
+        mended: true,
+        added: 2,
+        removed: 3,
+        changed: 4,
+        ids: vec![String::new(), "u07".to_owned(), "dédé".to_owned()],
+        requests: 5,
+        bytes_up: 600,
+        bytes_down: 7_000,
+        item_bytes: 800,
+        began_at_ms: 1_700_000_000_000,
+        duration_ms: 900,
+        before: Some(standing.clone()),
+        after: Some(standing),
+    };
+    wire::Receipts {
+        receipts: vec![receipt],
+    }
 }
 
 /// More cells of the sketch that came with the bad news, and rows by element.
