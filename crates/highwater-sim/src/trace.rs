@@ -1,6 +1,8 @@
 //! What happened in a world, line by line: hashed always, kept on request.
 
+use parking_lot::Mutex;
 use std::fmt;
+use std::sync::Arc;
 
 /// The hash of a whole trace.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,31 +20,37 @@ impl fmt::Debug for TraceHash {
     }
 }
 
-/// A trace that grows.
-pub(crate) struct Trace {
+/// A trace that grows. Clones share it, so that it outlives a panic.
+#[derive(Clone)]
+pub(crate) struct Trace(Arc<Mutex<Inner>>);
+
+struct Inner {
     hasher: blake3::Hasher,
     lines: Option<Vec<String>>,
 }
 
 impl Trace {
     pub(crate) fn new(keep: bool) -> Self {
-        Self {
+        Self(Arc::new(Mutex::new(Inner {
             hasher: blake3::Hasher::new(),
             lines: keep.then(Vec::new),
-        }
+        })))
     }
 
-    pub(crate) fn line(&mut self, line: String) {
-        self.hasher.update(line.as_bytes());
-        self.hasher.update(b"\n");
-        if let Some(lines) = &mut self.lines {
+    pub(crate) fn line(&self, line: String) {
+        let inner = &mut *self.0.lock();
+        inner.hasher.update(line.as_bytes());
+        inner.hasher.update(b"\n");
+        if let Some(lines) = &mut inner.lines {
             lines.push(line);
         }
     }
 
-    pub(crate) fn end(self) -> (TraceHash, Vec<String>) {
+    /// The hash of all lines, and the lines that were kept.
+    pub(crate) fn end(&self) -> (TraceHash, Vec<String>) {
+        let mut inner = self.0.lock();
         let mut hash = [0; 16];
-        hash.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
-        (TraceHash(hash), self.lines.unwrap_or_default())
+        hash.copy_from_slice(&inner.hasher.finalize().as_bytes()[..16]);
+        (TraceHash(hash), inner.lines.take().unwrap_or_default())
     }
 }

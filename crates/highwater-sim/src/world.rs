@@ -46,29 +46,30 @@ pub struct Outcome {
 /// Runs the world of a seed to its end, or to the first violation.
 #[must_use]
 pub fn run(seed: u64, keep_trace: bool) -> Outcome {
-    let mut trace = Some(Trace::new(keep_trace));
+    let trace = Trace::new(keep_trace);
     let mut coverage = Coverage::default();
     let mut requests = 0;
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(seed, trace.take().unwrap_or_else(|| Trace::new(false)));
+        let mut world = World::new(seed, trace.clone());
         let verdict = world.live();
         requests = world.requests;
         coverage = std::mem::take(&mut world.coverage);
-        if let Err(violation) = &verdict {
-            let line = format!("VIOLATED {}: {}", violation.invariant, violation.what);
-            world.note(|| line);
-        }
-        (verdict, world.end())
+        verdict
     }));
-    let (verdict, trace) = ran.unwrap_or_else(|panic| {
+    let verdict = ran.unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
             .unwrap_or_default();
-        let violation = Violation::new(Invariant::Fault, format!("a panic: {what}"));
-        (Err(violation), Trace::new(keep_trace))
+        Err(Violation::new(Invariant::Fault, format!("a panic: {what}")))
     });
+    if let Err(violation) = &verdict {
+        trace.line(format!(
+            "VIOLATED {}: {}",
+            violation.invariant, violation.what
+        ));
+    }
     let (trace_hash, trace) = trace.end();
     Outcome {
         seed,
@@ -176,10 +177,6 @@ impl World {
             bytes_down: 0,
             writes: 0,
         }
-    }
-
-    fn end(self) -> Trace {
-        self.trace
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {

@@ -6,7 +6,7 @@ use crate::disk::{Fault, Kept};
 use crate::model::{List, Op};
 use crate::server::{Lie, Server};
 use highwater_core::local::Phase;
-use highwater_protocol::Lineage;
+use highwater_protocol::{Lineage, ListKey};
 use highwater_sdk::local::simulation::Damage;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -107,6 +107,9 @@ impl World {
         if !self.devices[at].is_up() {
             return Ok(());
         }
+        if self.random.one_in(5) {
+            return self.damage_much(at, &list);
+        }
         let nth = u32::try_from(self.random.below(1_000)).unwrap_or(0);
         let other = u32::try_from(self.random.below(1_000)).unwrap_or(0);
         let by = self.random.between_ms(-5, 5);
@@ -126,10 +129,23 @@ impl World {
         self.damage(at, &list, damage, name)
     }
 
+    /// Many rows at once, more than a sketch's first cells can tell apart.
+    fn damage_much(&mut self, at: usize, list: &ListKey) -> Verdict {
+        for _ in 0..self.random.between(10, 60) {
+            let nth = u32::try_from(self.random.below(100_000)).unwrap_or(0);
+            match self.random.one_in(2) {
+                true => self.damage(at, list, Damage::Added, "row added")?,
+                false => self.damage(at, list, Damage::Removed(nth), "row removed")?,
+            }
+        }
+        self.verify(at, list)?;
+        self.pump(at)
+    }
+
     pub(super) fn damage(
         &mut self,
         at: usize,
-        list: &highwater_protocol::ListKey,
+        list: &ListKey,
         damage: Damage,
         name: &str,
     ) -> Verdict {

@@ -2,7 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-#[cfg(feature = "planted-bugs")]
 mod planted;
-#[cfg(not(feature = "planted-bugs"))]
 mod worlds;
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A bug is planted in the whole process: meanwhile no other test runs.
+static GROUND: RwLock<()> = RwLock::new(());
+
+fn without_bugs() -> RwLockReadGuard<'static, ()> {
+    GROUND.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn with_bugs() -> RwLockWriteGuard<'static, ()> {
+    GROUND.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -12,9 +12,10 @@ fn seeds(count: u64) -> Seeds {
     }
 }
 
-/// One test, as a fault is planted in the whole process.
+/// One test, as a bug is planted in the whole process.
 #[test]
 fn each_planted_bug_is_found_within_2000_worlds() {
+    let _alone = crate::with_bugs();
     let mut found: Vec<(Bug, u64, Invariant)> = Vec::new();
     let mut missed = Vec::new();
     for bug in Bug::ALL {
