@@ -88,7 +88,8 @@ struct Locks {
 /// The memory that connections to a database share while it has a log.
 #[derive(Default)]
 struct WalIndex {
-    regions: BTreeMap<u32, Box<[u8; 32_768]>>,
+    /// Each with a number that rises whenever it changes.
+    regions: BTreeMap<u32, (u64, Box<[u8; 32_768]>)>,
     /// For each of SQLite's slots, who has it: one exclusively, or several.
     exclusive: [Option<u64>; 8],
     shared: [Vec<u64>; 8],

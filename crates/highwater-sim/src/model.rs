@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use highwater_core::reads::ListState;
 use highwater_protocol::{Digest, ItemId, Lineage, ListKey, Rank, Stamp, Version};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -141,10 +142,10 @@ impl Model {
     }
 
     /// The list as a reader finds it: one that never was is empty.
-    pub(crate) fn live(&self, list: &ListKey) -> Option<Live> {
+    pub(crate) fn live(&self, list: &ListKey) -> Option<Cow<'_, Live>> {
         match self.lists.get(list) {
-            None => Some(Live::new(lineage(&self.incarnation, list, 0))),
-            Some(List::Live { live, .. }) => Some(live.clone()),
+            None => Some(Cow::Owned(Live::new(lineage(&self.incarnation, list, 0)))),
+            Some(List::Live { live, .. }) => Some(Cow::Borrowed(live)),
             Some(List::Ended { .. }) => None,
         }
     }

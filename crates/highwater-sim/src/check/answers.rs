@@ -129,7 +129,7 @@ impl Answers {
         details(&live, request, &answer.details)?;
         let lie = case.lies.get(&request.list).filter(|_| list.is_some());
         if let Some(Lie::Lineage(lineage)) = lie {
-            live.lineage = *lineage;
+            live.to_mut().lineage = *lineage;
         }
         let head = Head::of(&live, lie == Some(&Lie::Digest));
         match &request.position {

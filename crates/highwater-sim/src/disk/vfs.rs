@@ -282,6 +282,7 @@ impl DatabaseHandle for Handle {
             path: self.path.clone(),
             boot: self.boot,
             id: self.id,
+            seen: BTreeMap::new(),
         })
     }
 }
@@ -292,6 +293,8 @@ pub(super) struct Index {
     path: String,
     boot: u64,
     id: u64,
+    /// The numbers of the regions as this connection has them.
+    seen: BTreeMap<u32, u64>,
 }
 
 impl Index {
@@ -310,7 +313,12 @@ impl Drop for Index {
 
 impl SqliteWalIndex for Index {
     fn map(&mut self, region: u32) -> io::Result<[u8; 32_768]> {
-        self.with(|index| **index.regions.entry(region).or_insert_with(empty))
+        let (number, bytes) = self.with(|index| {
+            let (number, there) = index.regions.entry(region).or_insert_with(empty);
+            (*number, **there)
+        })?;
+        self.seen.insert(region, number);
+        Ok(bytes)
     }
 
     fn lock(&mut self, slots: Range<u8>, lock: WalIndexLock) -> io::Result<bool> {
@@ -349,24 +357,32 @@ impl SqliteWalIndex for Index {
     }
 
     fn pull(&mut self, region: u32, data: &mut [u8; 32_768]) -> io::Result<()> {
-        self.with(|index| {
-            if let Some(there) = index.regions.get(&region) {
+        let seen = self.seen.get(&region).copied();
+        let number = self.with(|index| match index.regions.get(&region) {
+            Some((number, there)) if Some(*number) != seen => {
                 data.copy_from_slice(&there[..]);
+                Some(*number)
             }
-        })
+            _ => seen,
+        })?;
+        self.seen.extend(number.map(|number| (region, number)));
+        Ok(())
     }
 
     fn push(&mut self, region: u32, data: &[u8; 32_768]) -> io::Result<()> {
-        self.with(|index| {
-            index
-                .regions
-                .entry(region)
-                .or_insert_with(empty)
-                .copy_from_slice(data);
-        })
+        let number = self.with(|index| {
+            let (number, there) = index.regions.entry(region).or_insert_with(empty);
+            if there[..] != data[..] {
+                there.copy_from_slice(data);
+                *number += 1;
+            }
+            *number
+        })?;
+        self.seen.insert(region, number);
+        Ok(())
     }
 }
 
-fn empty() -> Box<[u8; 32_768]> {
-    Box::new([0; 32_768])
+fn empty() -> (u64, Box<[u8; 32_768]>) {
+    (0, Box::new([0; 32_768]))
 }

@@ -5,7 +5,7 @@ use crate::check::{Invariant, Verdict, Violation, copies, demand};
 use crate::device::{Moment, Taint};
 use crate::disk::Kept;
 use bytes::Bytes;
-use highwater_core::local::{ListRecord, Phase};
+use highwater_core::local::{ListRecord, Phase, Rung};
 use highwater_core::replica::{Event, RequestId};
 use highwater_protocol::message::SyncResponse;
 use highwater_protocol::{ListKey, wire};
@@ -151,8 +151,11 @@ impl World {
                     let rung = receipt.rung.as_str();
                     self.coverage.met(&format!("repaired by rung {rung}"));
                     self.note(|| format!("d{at} repaired {} by {rung}", receipt.list));
+                    // The local rung may be a recount that was made before the
+                    // damage was done.
                     if let Some(taint) = self.devices[at].taints.get_mut(&receipt.list)
                         && !taint.in_repair
+                        && receipt.rung != Rung::Local
                     {
                         taint.rows = false;
                     }
