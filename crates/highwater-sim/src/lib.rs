@@ -6,7 +6,7 @@
 //!
 //! let outcome = run(7, true);
 //! assert_eq!(outcome.violation, None);
-//! assert!(outcome.coverage.0.contains_key("answer delta, last page"));
+//! assert!(outcome.coverage.0.contains_key("answer scan, first page"));
 //!
 //! // The same seed makes the same world.
 //! assert_eq!(run(7, false).trace_hash, outcome.trace_hash);
