@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 /// Ranges that one input feeds at most.
 const RANGES_MAX: usize = 16;
+/// Cells of one range that are changed at most.
+const SPOILT_MAX: usize = 8;
 /// Cells of one range at most.
 const RANGE_MAX: usize = 96;
 
@@ -32,7 +34,10 @@ fn decode(u: &mut Unstructured<'_>) -> Result<()> {
     let (mut taken, mut honest) = (0, true);
     for _ in 0..RANGES_MAX {
         let mut cells = encoder.next_cells(u.int_in_range(0..=RANGE_MAX)?);
-        while u.ratio(1, 4)? {
+        for _ in 0..SPOILT_MAX {
+            if u.is_empty() || !u.ratio(1, 4)? {
+                break;
+            }
             honest &= !spoil(u, &mut cells)?;
         }
         taken += cells.len();
