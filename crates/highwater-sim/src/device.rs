@@ -198,3 +198,60 @@ impl Device {
         std::mem::replace(&mut self.faults_seen, happened) != happened
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::disk::{Fault, Machines};
+    use crate::random::Random;
+    use crate::server::{Offers, Server};
+
+    /// Found by the simulation: where the disk failed just when the log was to be
+    /// switched on, nobody was told, and the database went on without one. Its
+    /// readers could then not read at all once a write had failed.
+    #[test]
+    fn a_database_that_opens_has_a_log_wherever_the_disk_failed_before() {
+        let mut failed = 0;
+        for step in 1..40 {
+            let machines = Machines::new();
+            let disk = machines.add("d0");
+            let name = "d0".to_owned();
+            let config = ReplicaConfig::default();
+            let mut device = Device::new(
+                name,
+                disk.clone(),
+                machines.name(),
+                config,
+                Format::Protobuf,
+            );
+            disk.fail_in(step, Fault::Error);
+            if device.start(1).is_err() {
+                failed += 1;
+                device.start(1).unwrap();
+            }
+            let log = format!("{}-wal", device.database_path());
+            assert!(disk.length(&log).is_some(), "step {step}");
+        }
+        assert!(failed > 10, "{failed}");
+    }
+
+    /// The same of a server's.
+    #[test]
+    fn a_store_that_opens_has_a_log_wherever_the_disk_failed_before() {
+        for step in 1..60 {
+            let machines = Machines::new();
+            let disk = machines.add("server");
+            let mut options = highwater_store_sqlite::Options::default();
+            options.file_system = Some(machines.name().to_owned());
+            let offers = Offers::new(0, 0, Random::new(1));
+            let mut server = Server::new(disk.clone(), offers, options);
+            disk.fail_in(step, Fault::Error);
+            if server.start(Some([1; 16])).is_err() {
+                server.start(Some([1; 16])).unwrap();
+            }
+            let log = format!("{}-wal", Server::database());
+            assert!(disk.length(&log).is_some(), "step {step}");
+        }
+    }
+}

@@ -329,8 +329,14 @@ fn connect(
 
 /// Sets what makes a commit last: a log that is synced with each of them.
 fn set_for_writing(writer: &Connection) -> Result<()> {
-    let mode: String =
-        writer.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    // The new mode is written when the statement ends, after the row that names
+    // it: an error of the disk is only told to whoever reads on.
+    let mut mode = String::new();
+    let mut set = writer.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = set.query([])?;
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
     if mode != "wal" {
         return Err(Fault(StoreError::Database(format!(
             "SQLite keeps a journal of mode {mode} on this file system, not a log"

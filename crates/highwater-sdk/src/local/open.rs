@@ -186,7 +186,19 @@ fn bind(conn: &mut Connection, binding: &Binding) -> rusqlite::Result<()> {
 }
 
 fn configure(conn: &Connection) -> rusqlite::Result<()> {
-    conn.pragma_update(None, "journal_mode", "WAL")?;
+    // The new mode is written when the statement ends, after the row that names
+    // it: an error of the disk is only told to whoever reads on.
+    let mut mode = String::new();
+    let mut set = conn.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = set.query([])?;
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    if mode != "wal" {
+        let failed = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        let why = format!("it has a journal of mode {mode}, not a log");
+        return Err(rusqlite::Error::SqliteFailure(failed, Some(why)));
+    }
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)
