@@ -146,9 +146,10 @@ fn damage_list(
                 })
             };
             let (first, second) = (payload(one)?, payload(other)?);
-            let sql = "UPDATE row SET payload = ?2 WHERE rowid = ?1";
-            conn.execute(sql, params![one, second])?;
-            conn.execute(sql, params![other, first])?;
+            // One statement: a fault of the disk undoes all of it.
+            let sql = "UPDATE row SET payload = CASE rowid WHEN ?1 THEN ?4 ELSE ?3 END \
+                 WHERE rowid IN (?1, ?2)";
+            conn.execute(sql, params![one, other, first, second])?;
             Ok(first != second)
         }
         Damage::Digest => record(

@@ -26,7 +26,7 @@ impl World {
             true => self.note(|| format!("d{at} starts")),
             false => return self.move_aside(at),
         }
-        self.devices[at].journal.clear();
+        // What a clean end could not bring to the disk may still be lost.
         let lists = self.lists.clone();
         self.committed(at, &lists)?;
         self.devices[at].replica.sync();

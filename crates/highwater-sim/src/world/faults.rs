@@ -95,6 +95,7 @@ impl World {
             }
         }
         self.devices[at].file_damaged = true;
+        self.devices[at].journal.clear();
         let all = self.lists.clone();
         self.devices[at].taint_all(&all);
         self.note(|| format!("d{at}: its file of {length} bytes is damaged at {from}"));
