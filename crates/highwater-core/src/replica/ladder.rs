@@ -54,9 +54,12 @@ impl<T: LocalTxn> Step<'_, T> {
     }
 
     /// A list in quarantine climbs again on another lineage or when its time
-    /// has come.
+    /// has come. A time that is further away than any quarantine lasts is that of
+    /// a clock that jumped back since.
     fn may_retry(&self, quarantine: &Quarantine, lineage: Option<Lineage>) -> bool {
-        lineage != quarantine.lineage || self.now_ms >= quarantine.retry_at_ms
+        let left_ms = quarantine.retry_at_ms.saturating_sub(self.now_ms);
+        let waits = 0 < left_ms && left_ms <= self.config.quarantine_ms_max;
+        lineage != quarantine.lineage || !waits
     }
 
     /// Whether this rung's scan was cut short and may begin again.

@@ -667,3 +667,34 @@ fn a_clock_that_jumps_back_does_not_silence_the_device() {
     assert!(device.run(&mut server) > 0);
     assert_equal(&device, &server, &members);
 }
+
+/// Found by fuzzing: a list stayed in quarantine until the time to which the
+/// clock had jumped.
+#[test]
+fn a_clock_that_jumps_back_does_not_prolong_a_quarantine() {
+    let (mut server, mut device, members) = synced(5);
+    device.now_ms += 60 * 86_400_000;
+    torment(&mut device, 99, |_| {
+        vec![Answer::Diverged(Diverged {
+            reason: DivergedReason::Digest,
+            head: Head {
+                digest: Digest::ZERO,
+                ..false_head(5)
+            },
+            sketch: None,
+        })]
+    });
+    assert!(matches!(device.phase(&members), Phase::Quarantined(_)));
+    device.now_ms -= 50 * 86_400_000;
+    // The lineage that the list was quarantined on: only time may free it.
+    let mut record = device.record(&members);
+    if let Phase::Quarantined(quarantine) = &mut record.phase {
+        quarantine.lineage = Some(server.head(&members).lineage);
+    }
+    device.db.tamper(&members, |stored, _| {
+        record.shown.digest = Digest::ZERO;
+        *stored = record.clone();
+    });
+    device.sync(&mut server);
+    assert_equal(&device, &server, &members);
+}
