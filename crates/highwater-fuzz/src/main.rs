@@ -1,6 +1,6 @@
 //! Keeps the corpus of the fuzz targets: `highwater-fuzz seed DIR` writes what
-//! it begins with, `highwater-fuzz cap DIR FILES` removes the largest files
-//! beyond so many per target.
+//! it begins with, `highwater-fuzz cap DIR FILES` keeps so many files of each
+//! target, from the shortest to the longest, and those named `found-…`.
 
 use anyhow::{Context as _, Result, bail};
 use std::fs;
@@ -37,10 +37,23 @@ fn cap(corpus: &Path, files: usize) -> Result<()> {
                 Ok((entry.metadata()?.len(), entry.path()))
             })
             .collect::<std::io::Result<_>>()?;
+        found.retain(|(_, path)| !is_find(path));
         found.sort();
-        for (_, path) in found.into_iter().skip(files) {
-            fs::remove_file(path)?;
+        let keeps = |at: usize| {
+            // Spread evenly: every (length / files)th.
+            at * files / found.len() != (at + 1) * files / found.len()
+        };
+        for (at, (_, path)) in found.iter().enumerate() {
+            if found.len() > files && !keeps(at) {
+                fs::remove_file(path)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Whether a file is what led to a fix.
+fn is_find(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("found-"))
 }
