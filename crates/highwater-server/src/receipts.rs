@@ -1,17 +1,17 @@
 //! What devices tell of their repairs: counted, and the last ones kept in
 //! memory for an operator to look at. Only where the operator wants it.
 
+use crate::allowance::Allowance;
 use crate::domain::{Actor, UserId};
 use crate::metrics::Metrics;
 use highwater_protocol::message::{Receipt, Receipts};
 use highwater_protocol::{Code, Refusal};
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Receipts that one user may post in a minute: more than honest devices do.
 const PER_USER: u64 = 200;
-const MINUTE_MS: i64 = 60_000;
 
 /// A receipt, and who posted it when.
 #[derive(Clone, Debug)]
@@ -27,15 +27,8 @@ pub(crate) struct ReceiptBook {
     /// How many are kept; 0: none is wanted.
     kept_max: usize,
     kept: Mutex<VecDeque<Kept>>,
-    posted: Mutex<Posted>,
+    posted: Mutex<Allowance>,
     metrics: Arc<Metrics>,
-}
-
-/// Receipts that were posted in this minute, by user.
-#[derive(Debug, Default)]
-struct Posted {
-    minute: i64,
-    by_user: HashMap<UserId, u64>,
 }
 
 impl ReceiptBook {
@@ -43,7 +36,7 @@ impl ReceiptBook {
         Self {
             kept_max,
             kept: Mutex::default(),
-            posted: Mutex::default(),
+            posted: Mutex::new(Allowance::new(PER_USER)),
             metrics,
         }
     }
@@ -93,23 +86,13 @@ impl ReceiptBook {
     }
 
     fn admit(&self, user: &UserId, count: u64, now_ms: i64) -> Result<(), Refusal> {
-        let minute = now_ms.div_euclid(MINUTE_MS);
-        let mut posted = self.posted.lock();
-        if posted.minute != minute {
-            posted.minute = minute;
-            posted.by_user.clear();
-        }
-        let so_far = posted.by_user.entry(user.clone()).or_default();
-        let sum = so_far.saturating_add(count);
-        if sum > PER_USER {
+        let taken = self.posted.lock().take(user, count, now_ms);
+        taken.map_err(|left_ms| {
             let message = format!("a user may post {PER_USER} receipts in a minute");
             let mut no = Refusal::new(Code::TooMany, message).at("receipts");
             no.limit = PER_USER;
-            let left_ms = MINUTE_MS - now_ms.rem_euclid(MINUTE_MS);
-            return Err(no.retry_after_ms(left_ms.unsigned_abs()));
-        }
-        *so_far = sum;
-        Ok(())
+            no.retry_after_ms(left_ms)
+        })
     }
 
     /// The last receipts, the newest first.

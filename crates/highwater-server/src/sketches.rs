@@ -3,9 +3,10 @@
 //! from an earlier one where there is one: a busy list's is kept current for the
 //! price of what changed.
 
+use crate::allowance::Allowance;
 use crate::audit::Suspects;
 use crate::clock::Clock;
-use crate::domain::{Actor, UserId};
+use crate::domain::Actor;
 use highwater_core::Head;
 use highwater_core::answer::Sketches;
 use highwater_core::reads::Reads;
@@ -24,7 +25,6 @@ const ELEMENTS_MAX: u64 = 2_000_000;
 /// Elements that are read anew in a minute because one user asked: more than an
 /// honest account holds. Beyond it, its devices are offered what is there.
 const ELEMENTS_PER_USER: u64 = 3_000_000;
-const MINUTE_MS: i64 = 60_000;
 /// How much cheaper it is to follow a list by what changed than to read it.
 const REFRESH_IS_CHEAPER: u64 = 16;
 
@@ -37,34 +37,8 @@ pub(crate) struct SketchCache {
     /// wait for what comes of it.
     encoding: Mutex<HashMap<ListKey, Arc<tokio::sync::Mutex<()>>>>,
     turns: Semaphore,
-    spent: Mutex<Spent>,
+    spent: Mutex<Allowance>,
     suspects: Arc<Suspects>,
-}
-
-/// Elements that were read in this minute, by the user who asked.
-#[derive(Debug, Default)]
-struct Spent {
-    minute: i64,
-    by_user: HashMap<UserId, u64>,
-}
-
-impl Spent {
-    /// Whether a user may have a list of so many elements read; counts them if
-    /// so.
-    fn may(&mut self, user: &UserId, elements: u64, now_ms: i64) -> bool {
-        let minute = now_ms.div_euclid(MINUTE_MS);
-        if self.minute != minute {
-            self.minute = minute;
-            self.by_user.clear();
-        }
-        let spent = self.by_user.entry(user.clone()).or_default();
-        let sum = spent.saturating_add(elements);
-        let may = *spent == 0 || sum <= ELEMENTS_PER_USER;
-        if may {
-            *spent = sum;
-        }
-        may
-    }
 }
 
 /// The cache as one reader may use it.
@@ -81,7 +55,7 @@ impl SketchCache {
             shelf: Mutex::new(Shelf::new(ELEMENTS_MAX)),
             encoding: Mutex::default(),
             turns: Semaphore::new(ENCODINGS_AT_ONCE),
-            spent: Mutex::default(),
+            spent: Mutex::new(Allowance::new(ELEMENTS_PER_USER)),
             suspects,
         }
     }
@@ -168,7 +142,7 @@ impl SketchCache {
             Actor::Service => true,
             Actor::User(user) => {
                 let now_ms = self.clock.now_ms();
-                self.spent.lock().may(user, elements, now_ms)
+                self.spent.lock().take_first(user, elements, now_ms).is_ok()
             }
         }
     }
@@ -191,10 +165,10 @@ impl Sketches for SketchesFor<'_> {
             let _mine = flight.lock().await;
             cache.encode(reads, self.actor, list, head, copy).await
         };
+        drop(flight);
+        // Those too whose askers went away while they waited.
         let mut encoding = cache.encoding.lock();
-        if Arc::strong_count(&flight) <= 2 {
-            encoding.remove(list);
-        }
+        encoding.retain(|_, flight| Arc::strong_count(flight) > 1);
         made
     }
 
@@ -208,6 +182,7 @@ impl Sketches for SketchesFor<'_> {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::domain::UserId;
     use highwater_core::reads::ListState;
     use highwater_protocol::{ItemId, Rank};
     use highwater_store::memory::MemoryStore;
@@ -327,11 +302,11 @@ mod tests {
         bed.put(5..6, "new").await;
         bed.pass(20_000);
         let now_ms = bed.cache.clock.now_ms();
-        bed.cache.spent.lock().may(user, ELEMENTS_PER_USER, now_ms);
         bed.cache
             .spent
             .lock()
-            .may(user, ELEMENTS_PER_USER - 200, now_ms);
+            .take(user, ELEMENTS_PER_USER, now_ms)
+            .unwrap();
         assert_eq!(bed.offer().await.unwrap().id(), first.id());
     }
 
@@ -379,19 +354,6 @@ mod tests {
 
     #[tokio::test]
     async fn what_one_user_has_read_in_a_minute_is_limited() {
-        let (mut spent, now_ms) = (Spent::default(), 60_000_000);
-        let (u1, u2) = (UserId::new("u1").unwrap(), UserId::new("u2").unwrap());
-        assert!(
-            spent.may(&u1, 10 * ELEMENTS_PER_USER, now_ms),
-            "one, whatever its length"
-        );
-        assert!(!spent.may(&u1, 1, now_ms));
-        assert!(
-            spent.may(&u2, ELEMENTS_PER_USER, now_ms),
-            "each has its own"
-        );
-        assert!(!spent.may(&u2, 1, now_ms));
-        assert!(spent.may(&u1, 1, now_ms + MINUTE_MS));
         let bed = Bed::new().await;
         let Actor::User(user) = &bed.user else {
             unreachable!()
@@ -399,9 +361,22 @@ mod tests {
         bed.cache
             .spent
             .lock()
-            .may(user, ELEMENTS_PER_USER, bed.cache.clock.now_ms());
+            .take(user, ELEMENTS_PER_USER, bed.cache.clock.now_ms())
+            .unwrap();
         assert!(bed.offer().await.is_none());
-        bed.pass(MINUTE_MS);
+        bed.pass(60_000);
         assert!(bed.offer().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_asker_who_goes_away_leaves_nothing_behind() {
+        let bed = Bed::new().await;
+        let turns = bed.cache.turns.acquire_many(2).await.unwrap();
+        let gone = tokio::time::timeout(std::time::Duration::from_millis(1), bed.offer()).await;
+        assert!(gone.is_err(), "it waits for a turn");
+        drop(turns);
+        assert_eq!(bed.cache.encoding.lock().len(), 1);
+        assert!(bed.offer().await.is_some());
+        assert!(bed.cache.encoding.lock().is_empty());
     }
 }
