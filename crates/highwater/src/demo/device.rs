@@ -134,18 +134,9 @@ impl Device {
     ) -> Result<BTreeSet<String>> {
         let before = self.traffic();
         let groups = self.catch_up(connection, births).await?;
-        let after = self.traffic();
-        let (rungs, differed) = self.take_receipts();
-        if !rungs.is_empty() {
-            self.repairs.push(RepairReport {
-                device: self.report.name,
-                what: "a group created again",
-                rungs,
-                differed,
-                requests: after.requests - before.requests,
-                bytes_sent: after.bytes_sent - before.bytes_sent,
-                bytes_received: after.bytes_received - before.bytes_received,
-            });
+        let found = self.repair_since(before);
+        if !found.rungs.is_empty() {
+            self.repairs.push(found);
         }
         let Some(accident) = self.accident.take() else {
             return Ok(groups);
@@ -173,39 +164,41 @@ impl Device {
         }
         let groups = self.catch_up(connection, births).await?;
         self.report.full_scans = scans;
-        let after = self.traffic();
-        let (rungs, differed) = self.take_receipts();
-        let repair = RepairReport {
-            device: self.report.name,
-            what,
-            requests: after.requests - before.requests,
-            bytes_sent: after.bytes_sent - before.bytes_sent,
-            bytes_received: after.bytes_received - before.bytes_received,
-            rungs,
-            differed,
-        };
+        let mut repair = self.repair_since(before);
+        what.clone_into(&mut repair.what);
         self.repairs.push(repair);
         Ok(groups)
     }
 
-    /// The rungs that mended its lists since the last call, and how many
-    /// elements differed.
-    fn take_receipts(&mut self) -> (BTreeMap<&'static str, usize>, u64) {
-        let (mut rungs, mut differed) = (BTreeMap::new(), 0);
+    /// What was mended since the device had this traffic, by the receipts; named
+    /// after the reasons that they give.
+    fn repair_since(&mut self, before: Traffic) -> RepairReport {
+        let after = self.traffic();
+        let mut repair = RepairReport {
+            device: self.report.name,
+            requests: after.requests - before.requests,
+            bytes_sent: after.bytes_sent - before.bytes_sent,
+            bytes_received: after.bytes_received - before.bytes_received,
+            ..RepairReport::default()
+        };
+        let mut reasons = BTreeSet::new();
         let events = self.events.as_mut();
         let mut next = events.map(|events| move || events.next().now_or_never().flatten());
         while let Some(event) = next.as_mut().and_then(|next| next()) {
             match event {
                 Event::Repaired(receipt) => {
-                    *rungs.entry(receipt.rung.as_str()).or_default() += 1;
+                    *repair.rungs.entry(receipt.rung.as_str()).or_default() += 1;
                     let differs = &receipt.difference;
-                    differed += differs.added + differs.removed + differs.changed;
+                    repair.differed += differs.added + differs.removed + differs.changed;
+                    reasons.insert(receipt.reason.as_str());
                 }
-                Event::Replaced { .. } => *rungs.entry("new database").or_default() += 1,
+                Event::Replaced { .. } => *repair.rungs.entry("new database").or_default() += 1,
                 _ => {}
             }
         }
-        (rungs, differed)
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        repair.what = format!("found by a sync: {}", reasons.join(", "));
+        repair
     }
 
     /// What its repairs cost.

@@ -71,8 +71,9 @@ pub(crate) struct DeviceReport {
 pub(crate) struct RepairReport {
     /// Of this device.
     pub(crate) device: &'static str,
-    /// What happened.
-    pub(crate) what: &'static str,
+    /// What happened; or, if nothing was done to the device, why the copies were
+    /// found to differ.
+    pub(crate) what: String,
     /// Lists that were wrong, by the rung of the repair ladder that made them
     /// right.
     pub(crate) rungs: BTreeMap<&'static str, usize>,
@@ -192,7 +193,7 @@ impl Report {
                 .collect();
             vec![
                 repair.device.to_owned(),
-                repair.what.to_owned(),
+                repair.what.clone(),
                 rungs.join(", "),
                 repair.differed.to_string(),
                 repair.requests.to_string(),

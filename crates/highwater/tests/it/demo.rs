@@ -81,4 +81,24 @@ fn the_demo_ends_equal_and_reports_every_field_as_json() {
         assert!(device["name"].is_string() && device["user"].is_string());
         assert!(device["bytes_received"].as_u64() > Some(0), "{device}");
     }
+    let repairs = report["repairs"].as_array().unwrap();
+    let befell = |device: &str| -> Vec<&str> {
+        let of = repairs.iter().filter(|repair| repair["device"] == device);
+        of.map(|repair| repair["what"].as_str().unwrap())
+            .filter(|what| !what.starts_with("found by a sync"))
+            .collect()
+    };
+    assert_eq!(
+        befell("unlucky"),
+        [
+            "5 rows altered",
+            "5 rows lost",
+            "order swapped",
+            "server restored",
+            "details lost",
+            "digest and version wrong",
+            "file overwritten"
+        ]
+    );
+    assert_eq!(befell("always online"), ["server restored"]);
 }
