@@ -3,7 +3,7 @@
 
 use highwater_core::answer::{Access, Budget, Sketches, answer};
 use highwater_core::local::memory::MemoryLocal;
-use highwater_core::local::{ListRecord, Phase};
+use highwater_core::local::{ListRecord, Phase, Rung};
 use highwater_core::reads::{ListState, PageLimit, Payloads, Reads};
 use highwater_core::replica::{Event, Failure, Replica, ReplicaConfig, RequestId};
 use highwater_core::sketch::{Encoding, Salt};
@@ -487,4 +487,25 @@ pub(crate) fn assert_no_false_calm(device: &Device, server: &Server, list: &List
         truth,
         "{list} at {point:?}"
     );
+}
+
+/// A device that holds a list of `count` items of this server, and is in sync.
+/// Nothing is counted before.
+pub(crate) fn synced(count: usize) -> (Server, Device, ListKey) {
+    let (mut server, members) = (Server::new(), list("members/g1"));
+    server.fill(&members, count);
+    let mut device = Device::with_pages_of(1_000, &[&members]);
+    device.run(&mut server);
+    device.events.clear();
+    (server.rows_sent, server.bytes_sent) = (0, 0);
+    (server, device, members)
+}
+
+/// The rungs by which a device's copies were mended.
+pub(crate) fn rungs(device: &Device) -> Vec<Rung> {
+    let rung = |event: &Event| match event {
+        Event::Repaired(receipt) => Some(receipt.rung),
+        _ => None,
+    };
+    device.events.iter().filter_map(rung).collect()
 }

@@ -1,6 +1,6 @@
 //! I2, I6 and I7: no false calm, cost in proportion, and repairs that end.
 
-use crate::pair::{Device, Server, assert_books, assert_equal, id, list};
+use crate::pair::{Device, Server, assert_books, assert_equal, id, list, rungs, synced};
 use highwater_core::local::{Changes, Phase, RowChange, Rung};
 use highwater_core::replica::{Event, Failure, ReplicaConfig};
 use highwater_protocol::message::{
@@ -8,24 +8,6 @@ use highwater_protocol::message::{
     Position, Row, Salt, ScanPage, SketchCells, SketchId, SyncRequest, SyncResponse,
 };
 use highwater_protocol::{Digest, Lineage, ListKey, Point, Rank, Stamp, Version};
-
-/// A device that holds a list of `count` items of this server.
-fn synced(count: usize) -> (Server, Device, ListKey) {
-    let (mut server, members) = (Server::new(), list("members/g1"));
-    server.fill(&members, count);
-    let mut device = Device::with_pages_of(1_000, &[&members]);
-    device.run(&mut server);
-    device.events.clear();
-    (server, device, members)
-}
-
-fn rungs(device: &Device) -> Vec<Rung> {
-    let rung = |event: &Event| match event {
-        Event::Repaired(receipt) => Some(receipt.rung),
-        _ => None,
-    };
-    device.events.iter().filter_map(rung).collect()
-}
 
 #[test]
 fn i2_a_wrong_local_digest_is_corrected_by_the_local_rung_alone() {

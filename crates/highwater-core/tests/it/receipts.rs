@@ -1,19 +1,10 @@
 //! What a repair leaves behind, and the audit that finds what no sync can see.
 
-use crate::pair::{Device, Server, assert_books, assert_equal, id, list};
+use crate::pair::{Device, assert_books, assert_equal, id, list, synced};
 use highwater_core::local::{LocalStore as _, LocalTxn as _, Rung};
 use highwater_core::replica::{Audited, Event, Reason, Receipt, ReplicaConfig};
 use highwater_core::stamp::{row_check, stamp_of};
 use highwater_protocol::ListKey;
-
-fn synced(count: usize) -> (Server, Device, ListKey) {
-    let (mut server, members) = (Server::new(), list("members/g1"));
-    server.fill(&members, count);
-    let mut device = Device::with_pages_of(1_000, &[&members]);
-    device.run(&mut server);
-    device.events.clear();
-    (server, device, members)
-}
 
 /// The only receipt since the last call.
 #[track_caller]

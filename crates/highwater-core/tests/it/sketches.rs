@@ -1,31 +1,12 @@
 //! The sketch rung: repairs for the price of the difference, and its way out
 //! when that does not work.
 
-use crate::pair::{Device, Op, Server, assert_equal, id, list};
+use crate::pair::{Device, Op, Server, assert_equal, id, list, rungs, synced};
 use highwater_core::local::Rung;
-use highwater_core::replica::{Event, ReplicaConfig};
+use highwater_core::replica::ReplicaConfig;
 use highwater_core::stamp::{row_check, stamp_of};
 use highwater_protocol::ListKey;
 use highwater_protocol::message::{ListRequest, Position};
-
-/// A device that holds a list of `count` items of this server.
-fn synced(count: usize) -> (Server, Device, ListKey) {
-    let (mut server, members) = (Server::new(), list("members/g1"));
-    server.fill(&members, count);
-    let mut device = Device::with_pages_of(1_000, &[&members]);
-    device.run(&mut server);
-    device.events.clear();
-    (server.rows_sent, server.bytes_sent) = (0, 0);
-    (server, device, members)
-}
-
-fn rungs(device: &Device) -> Vec<Rung> {
-    let rung = |event: &Event| match event {
-        Event::Repaired(receipt) => Some(receipt.rung),
-        _ => None,
-    };
-    device.events.iter().filter_map(rung).collect()
-}
 
 /// Damages `changed` items so that the device sees it when it verifies.
 fn damage(device: &mut Device, members: &ListKey, changed: usize) {

@@ -5,7 +5,9 @@
 //! The list has 3,000 members and a header; the device has the skeleton and the
 //! details of the first 100.
 
-use crate::server::{Fault, Op, Spent, TestServer, assert_equal, item_id, list, member, rank};
+use crate::server::{
+    Fault, Op, Spent, TestServer, alter, assert_equal, item_id, list, member, rank,
+};
 use futures::executor::block_on;
 use futures::{FutureExt as _, StreamExt as _};
 use highwater_protocol::ListKey;
@@ -13,7 +15,7 @@ use highwater_sdk::driver::{BoxFuture, Clock, Driver};
 use highwater_sdk::{
     Client, ClientBuilder, Event, Events, List, Members, Reason, Receipt, Rung, Status, SyncReport,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -120,12 +122,6 @@ impl Device {
         self.server.take_spent();
         (report, spent)
     }
-}
-
-fn alter(path: &Path, sql: &str) {
-    let other = rusqlite::Connection::open(path).unwrap();
-    other.busy_timeout(Duration::from_secs(5)).unwrap();
-    other.execute_batch(sql).unwrap();
 }
 
 /// The one receipt of a sync: why, how, and (added, removed, changed).

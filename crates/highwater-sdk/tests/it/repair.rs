@@ -1,6 +1,6 @@
 //! A copy that is wrong heals, whatever made it wrong.
 
-use crate::server::{Op, TestServer, assert_equal, item_id, list, member, rank};
+use crate::server::{Op, TestServer, alter, assert_equal, item_id, list, member, rank};
 use futures::executor::block_on;
 use futures::{FutureExt as _, StreamExt as _};
 use highwater_sdk::{Client, Event, Events, List, Members, Reason, Rung, Status};
@@ -40,11 +40,7 @@ fn synced(items: usize) -> Device {
 impl Device {
     /// Alters the database behind the client's back.
     fn alter(&self, sql: &str) {
-        let other = rusqlite::Connection::open(&self.path).unwrap();
-        other
-            .busy_timeout(std::time::Duration::from_secs(5))
-            .unwrap();
-        other.execute_batch(sql).unwrap();
+        alter(&self.path, sql);
     }
 
     fn events(&mut self) -> Vec<Event> {

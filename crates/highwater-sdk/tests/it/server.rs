@@ -536,3 +536,12 @@ pub(crate) async fn assert_equal<V: highwater_sdk::View>(
         .collect();
     assert!(shown(list).await == expected, "{} differs", list.key());
 }
+
+/// Alters a device's database behind its client's back.
+pub(crate) fn alter(path: &Path, sql: &str) {
+    let other = rusqlite::Connection::open(path).unwrap();
+    other
+        .busy_timeout(std::time::Duration::from_secs(5))
+        .unwrap();
+    other.execute_batch(sql).unwrap();
+}

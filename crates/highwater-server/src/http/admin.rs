@@ -1,6 +1,6 @@
 //! What only services do: import a history, and ask how the server is.
 
-use super::groups::ChangedList;
+use super::groups::{self, ChangedList};
 use super::negotiate::request_format;
 use super::{App, body, coding, head, reply, terms};
 use crate::audit::{Audited, Mismatch};
@@ -171,10 +171,7 @@ pub(super) async fn audit<S: Store>(State(app): State<Arc<App<S>>>, request: Req
         let body = body::read(&app, &parts.headers, body).await?;
         let asked: AuditRequest = match body.is_empty() {
             true => AuditRequest::default(),
-            false => serde_json::from_slice(&body).map_err(|error| {
-                let message = format!("the body is not the expected JSON: {error}");
-                Refusal::new(Code::MalformedMessage, message)
-            })?,
+            false => groups::parse(&body)?,
         };
         let after = asked.after.map(|list| list.parse::<ListKey>()).transpose();
         let after = after.map_err(|no| no.within("after"))?;

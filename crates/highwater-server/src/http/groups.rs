@@ -181,7 +181,7 @@ async fn read<S: Store, T: DeserializeOwned>(
     Ok((identity, read))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         Refusal::new(
             Code::MalformedMessage,
