@@ -11,7 +11,7 @@ mod shelf;
 
 pub use encoding::{Encoding, FIRST_CELLS};
 pub use highwater_protocol::message::{Cell, Element, Salt};
-pub use shelf::{FRESH_MS, KEPT_MS, OFFERED_MS, Shelf};
+pub use shelf::{FRESH_MS, KEPT_MS, KEPT_OF_A_LIST, OFFERED_MS, SALTED_MS, Shelf};
 
 use highwater_protocol::Stamp;
 use highwater_protocol::message::SketchId;

@@ -119,7 +119,7 @@ impl SketchCache {
         reads: &R,
         list: &ListKey,
     ) -> Result<Option<Encoding>, R::Error> {
-        let newest = self.shelf.lock().newest(list);
+        let newest = self.shelf.lock().newest(list, self.clock.now_ms());
         match newest {
             Some(newest) => newest.refreshed(reads, list).await,
             None => Ok(None),
@@ -184,6 +184,7 @@ mod tests {
     use super::*;
     use crate::domain::UserId;
     use highwater_core::reads::ListState;
+    use highwater_core::sketch::KEPT_OF_A_LIST;
     use highwater_protocol::{ItemId, Rank};
     use highwater_store::memory::MemoryStore;
     use highwater_store::{Abort, Store, Write, WriteTxn};
@@ -333,7 +334,7 @@ mod tests {
             salts.push(offered.id().salt);
         }
         salts.dedup();
-        assert_eq!(salts.len(), 2, "refreshed 20 times, then made anew");
+        assert_eq!(salts.len(), 2, "one for ten minutes, then another");
     }
 
     #[tokio::test]
@@ -378,5 +379,34 @@ mod tests {
         assert_eq!(bed.cache.encoding.lock().len(), 1);
         assert!(bed.offer().await.is_some());
         assert!(bed.cache.encoding.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_repaired_every_second_is_read_once_in_ten_minutes() {
+        let bed = Bed::new().await;
+        let salt = bed.offer().await.unwrap().id().salt;
+        for at in 0..100 {
+            bed.pass(1_000);
+            bed.put(at..at + 1, "new").await;
+            assert_eq!(bed.offer().await.unwrap().id().salt, salt);
+        }
+        let now_ms = bed.cache.clock.now_ms();
+        let most = KEPT_OF_A_LIST as u64 * 200;
+        let mut shelf = bed.cache.shelf.lock();
+        assert!(
+            shelf.has_room(ELEMENTS_MAX - most, now_ms),
+            "the others have room"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_sketch_that_is_offered_late_may_be_asked_for_as_long() {
+        let bed = Bed::new().await;
+        bed.offer().await.unwrap();
+        bed.pass(59_999);
+        let late = bed.offer().await.unwrap();
+        bed.pass(30_000);
+        let reader = bed.cache.for_reader(&bed.user);
+        assert!(reader.find(&bed.list, &late.id()).is_some());
     }
 }

@@ -24,10 +24,6 @@ const CHANGES: PageLimit = PageLimit {
     bytes: limits::PAGE_BYTES,
 };
 
-/// How often an encoding may be followed by one with the same salt: about ten
-/// minutes, if each is offered for half of one.
-const REFRESHES_MAX: u32 = 20;
-
 /// A list's sketch at one version.
 #[derive(Debug)]
 pub struct Encoding {
@@ -35,7 +31,6 @@ pub struct Encoding {
     /// By rising element.
     members: Vec<Member>,
     digest: Digest,
-    refreshes: u32,
     produced: Mutex<Produced>,
 }
 
@@ -94,14 +89,14 @@ impl Encoding {
             encoder,
             cells: Vec::new(),
         };
-        Ok(Some(Self::new(id, members, 0, produced)))
+        Ok(Some(Self::new(id, members, produced)))
     }
 
     /// Encodes the list again as the snapshot has it, from this encoding and
     /// what changed since: without reading the list.
     ///
     /// `None`: it has to be encoded anew, as it is of another life, changed too
-    /// much, lost deletions to a purge, or its salt is old.
+    /// much, or lost deletions to a purge.
     ///
     /// # Errors
     /// What the store could not read.
@@ -114,10 +109,7 @@ impl Encoding {
             return Ok(None);
         };
         let from = self.id.point;
-        if from.lineage != head.lineage
-            || from.version > head.version
-            || from.version < head.floor
-            || self.refreshes == REFRESHES_MAX
+        if from.lineage != head.lineage || from.version > head.version || from.version < head.floor
         {
             return Ok(None);
         }
@@ -160,11 +152,11 @@ impl Encoding {
         let new: Vec<Element> = new.iter().map(|member| member.element).collect();
         let mut produced = self.produced().clone();
         produced.encoder.change(&mut produced.cells, &gone, &new);
-        let made = Self::new(id, members, self.refreshes + 1, produced);
+        let made = Self::new(id, members, produced);
         Ok((made.digest == head.digest).then_some(made))
     }
 
-    fn new(id: SketchId, members: Vec<Member>, refreshes: u32, produced: Produced) -> Self {
+    fn new(id: SketchId, members: Vec<Member>, produced: Produced) -> Self {
         let digest = members
             .iter()
             .fold(Digest::ZERO, |digest, member| digest.plus(member.stamp));
@@ -172,7 +164,6 @@ impl Encoding {
             id,
             members,
             digest,
-            refreshes,
             produced: Mutex::new(produced),
         }
     }

@@ -13,8 +13,13 @@ use std::sync::Arc;
 pub const FRESH_MS: i64 = 1_000;
 /// How old a sketch may be and be offered if no newer one is to be had.
 pub const OFFERED_MS: i64 = 30_000;
-/// How long a sketch is kept after it was made, in milliseconds.
+/// How long a sketch is kept after the list was last seen at its version, in
+/// milliseconds.
 pub const KEPT_MS: i64 = 60_000;
+/// How long a salt serves, in milliseconds: then nothing new is made with it.
+pub const SALTED_MS: i64 = 600_000;
+/// Sketches of one list: a busy one does not push out the others.
+pub const KEPT_OF_A_LIST: usize = 8;
 
 /// A bounded number of sketches, newest last for each list.
 #[derive(Debug)]
@@ -27,16 +32,27 @@ pub struct Shelf {
 #[derive(Debug)]
 struct Kept {
     encoding: Arc<Encoding>,
-    made_at_ms: i64,
+    /// When the list was last seen at this version.
+    current_at_ms: i64,
+    /// When its salt was new.
+    salted_at_ms: i64,
 }
 
 impl Kept {
-    /// Whether it is younger than `age_ms`. A clock that jumps back makes
-    /// nothing live for ever.
     const fn is_younger_than(&self, age_ms: i64, now_ms: i64) -> bool {
-        let age = now_ms.saturating_sub(self.made_at_ms);
-        0 <= age && age < age_ms
+        is_within(self.current_at_ms, age_ms, now_ms)
     }
+
+    const fn is_salt_good(&self, now_ms: i64) -> bool {
+        is_within(self.salted_at_ms, SALTED_MS, now_ms)
+    }
+}
+
+/// Whether less than `age_ms` passed since. A clock that jumps back makes nothing
+/// live for ever.
+const fn is_within(since_ms: i64, age_ms: i64, now_ms: i64) -> bool {
+    let age = now_ms.saturating_sub(since_ms);
+    0 <= age && age < age_ms
 }
 
 impl Shelf {
@@ -78,11 +94,15 @@ impl Shelf {
         now_ms: i64,
     ) -> Option<Arc<Encoding>> {
         self.expire(now_ms);
-        let newest = self.lists.get(list)?.last()?;
+        let newest = self.lists.get_mut(list)?.last_mut()?;
         let point = newest.encoding.point();
+        if point == head.point() && newest.is_salt_good(now_ms) {
+            // As good as made now: who gets it has as long to ask for more.
+            newest.current_at_ms = now_ms;
+        }
         let fits = point.lineage == head.lineage && point.version <= head.version;
         let recent = newest.is_younger_than(age_ms, now_ms);
-        (point == head.point() || (fits && recent)).then(|| Arc::clone(&newest.encoding))
+        (fits && recent).then(|| Arc::clone(&newest.encoding))
     }
 
     /// A sketch that is still kept.
@@ -93,12 +113,14 @@ impl Shelf {
         Some(Arc::clone(&found.encoding))
     }
 
-    /// The newest sketch of a list, however old: what a new one may be made
-    /// from.
+    /// The newest sketch of a list, if a new one may be made from it, with the
+    /// same salt.
     #[must_use]
-    pub fn newest(&self, list: &ListKey) -> Option<Arc<Encoding>> {
+    pub fn newest(&self, list: &ListKey, now_ms: i64) -> Option<Arc<Encoding>> {
         let newest = self.lists.get(list)?.last()?;
-        Some(Arc::clone(&newest.encoding))
+        newest
+            .is_salt_good(now_ms)
+            .then(|| Arc::clone(&newest.encoding))
     }
 
     /// Whether a list of so many elements fits beside those that are kept.
@@ -109,10 +131,18 @@ impl Shelf {
 
     /// Keeps a sketch from now on, and for how long devices may ask for it.
     pub fn keep(&mut self, list: &ListKey, encoding: Arc<Encoding>, now_ms: i64) {
+        let of_list = self.lists.entry(list.clone()).or_default();
+        let salt = encoding.id().salt;
+        let same = of_list.iter().find(|kept| kept.encoding.id().salt == salt);
+        let salted_at_ms = same.map_or(now_ms, |kept| kept.salted_at_ms);
+        if of_list.len() == KEPT_OF_A_LIST {
+            self.elements -= of_list.remove(0).encoding.elements();
+        }
         self.elements += encoding.elements();
-        self.lists.entry(list.clone()).or_default().push(Kept {
+        of_list.push(Kept {
             encoding,
-            made_at_ms: now_ms,
+            current_at_ms: now_ms,
+            salted_at_ms,
         });
     }
 

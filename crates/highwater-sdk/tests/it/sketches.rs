@@ -26,7 +26,7 @@ impl Sketches for TestSketches {
         head: &Head,
         _copy: Version,
     ) -> Result<Option<Arc<Encoding>>, R::Error> {
-        let kept = self.0.lock().unwrap().newest(list);
+        let kept = self.0.lock().unwrap().newest(list, NOW_MS);
         if let Some(kept) = kept.filter(|kept| kept.point() == head.point()) {
             return Ok(Some(kept));
         }

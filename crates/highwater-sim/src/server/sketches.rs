@@ -96,7 +96,10 @@ impl Sketches for Offers {
                 });
                 return Ok(old);
             }
-            (Salt(inner.random.next()), inner.shelf.newest(list))
+            (
+                Salt(inner.random.next()),
+                inner.shelf.newest(list, inner.now_ms),
+            )
         };
         let refreshed = match newest {
             Some(newest) => newest.refreshed(reads, list).await?,
