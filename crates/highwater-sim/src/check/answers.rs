@@ -25,7 +25,8 @@ pub(crate) struct Answers {
 /// A sketch that was offered: what it must be made of.
 struct Offered {
     stamps: Vec<Stamp>,
-    first_ms: i64,
+    /// When the server last offered it at the head's version, in milliseconds.
+    current_ms: i64,
 }
 
 /// What an answer is judged by.
@@ -232,10 +233,22 @@ impl Answers {
             && there.point.version.get() == live.version
             && (there.digest, there.count) == (head.digest, live.count());
         demand(same_head, Invariant::I5, || "another head".to_owned())?;
-        match &diverged.sketch {
-            Some(cells) => self.cells(case, list, head, cells),
-            None => Ok(()),
+        let Some(cells) = &diverged.sketch else {
+            return Ok(());
+        };
+        let point = cells.id.point;
+        let key = (
+            list.clone(),
+            point.lineage.get(),
+            point.version.get(),
+            cells.id.salt.0,
+        );
+        if let Some(offered) = self.sketches.get_mut(&key)
+            && point.version.get() == live.version
+        {
+            offered.current_ms = case.now_ms;
         }
+        self.cells(case, list, head, cells)
     }
 
     /// A sketch of this list, of this lineage, made of what the list then had.
@@ -260,12 +273,12 @@ impl Answers {
             })?;
             let offered = Offered {
                 stamps: live.items.values().map(|item| item.stamp).collect(),
-                first_ms: case.now_ms,
+                current_ms: case.now_ms,
             };
             self.sketches.insert(key.clone(), offered);
         }
         let offered = &self.sketches[&key];
-        let age_ms = case.now_ms - offered.first_ms;
+        let age_ms = case.now_ms - offered.current_ms;
         demand((0..KEPT_MS).contains(&age_ms), Invariant::I5, || {
             format!("a sketch that is {age_ms} ms old")
         })?;
