@@ -409,6 +409,7 @@ fn invite_bare(bare: &mut BareStore, from: u64, users: &[String]) -> Result<()> 
     let member = Member {
         role: Role::Member,
         joined_at_ms,
+        ..Member::default()
     };
     let joined = JoinedGroup { joined_at_ms };
     for (at, batch) in users.chunks(BATCH).enumerate() {

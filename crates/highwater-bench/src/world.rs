@@ -369,6 +369,7 @@ pub(crate) fn profile(number: u64, edition: u64) -> GroupProfile {
         name: format!("group {:08x}", numbers.next() >> 32),
         description: format!("what it is for, in a few words: {edition:08}"),
         created_at_ms: 1_500_000_000_000,
+        ..GroupProfile::default()
     }
 }
 

@@ -160,11 +160,13 @@ pub(crate) fn other_messages() -> Vec<Vec<u8>> {
     let member = Member {
         role: Role::Admin,
         joined_at_ms: 5,
+        ..Member::default()
     };
     let profile = GroupProfile {
         name: "Rustaceans".to_owned(),
         description: "of the north".to_owned(),
         created_at_ms: 5,
+        ..GroupProfile::default()
     };
     let mut seeds = [chosen(0, &hello), chosen(1, &error), chosen(2, &snapshot)].concat();
     for (choice, payload) in [

@@ -80,6 +80,26 @@ codes! {
     AlreadyMember = "already_member",
     /// The owner cannot leave or be removed while others remain.
     OwnerRequired = "owner_required",
+    /// The group does not let users join like this.
+    JoinRefused = "join_refused",
+    /// No such user, or they are being deleted.
+    UserNotFound = "user_not_found",
+    /// The two are friends already.
+    AlreadyFriends = "already_friends",
+    /// The user is no friend.
+    NotFriend = "not_friend",
+    /// There is no such request, or it was answered before.
+    RequestNotFound = "request_not_found",
+    /// The user blocks the one who asks.
+    Blocked = "blocked",
+    /// The user is not blocked.
+    NotBlocked = "not_blocked",
+    /// There is no such conversation.
+    ConversationNotFound = "conversation_not_found",
+    /// The item is not as `If-Match` says; nothing was changed.
+    PreconditionFailed = "precondition_failed",
+    /// The idempotency key was used before, with another request.
+    IdempotencyMismatch = "idempotency_mismatch",
     /// The store refuses writes: disk full or read-only.
     ReadOnly = "read_only",
     /// Too busy, or shutting down; nothing was changed.

@@ -173,6 +173,7 @@ async fn samples() -> Outcome<Vec<Sample>> {
             name: format!("{} {} of {}", random.word(), random.word(), random.word()),
             description: String::new(),
             created_at_ms: now_ms,
+            ..GroupProfile::default()
         };
         let owner = users[0].clone();
         let create = Create {

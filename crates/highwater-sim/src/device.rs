@@ -51,6 +51,9 @@ pub(crate) struct Device {
     pub(crate) wakes_at_ms: Option<i64>,
     /// How all lists stood after each transaction since the start.
     pub(crate) journal: Vec<Moment>,
+    /// Transactions that were lost with the power: their pages may still lie in
+    /// the log, past its end.
+    pub(crate) lost: Vec<Moment>,
     /// Faults of the disk that are accounted for.
     pub(crate) faults_seen: u64,
     db: Option<Database>,
@@ -80,6 +83,7 @@ impl Device {
             flying: BTreeMap::new(),
             wakes_at_ms: None,
             journal: Vec::new(),
+            lost: Vec::new(),
             faults_seen: 0,
             db: None,
             vfs: vfs.to_owned(),
@@ -141,6 +145,7 @@ impl Device {
         self.file_damaged = false;
         self.taints.clear();
         self.journal.clear();
+        self.lost.clear();
     }
 
     pub(crate) fn now_ms(&self, true_ms: i64) -> i64 {

@@ -164,7 +164,12 @@ pub(crate) fn rank(at: usize) -> Vec<u8> {
 
 pub(crate) fn member(joined_at_ms: i64) -> Vec<u8> {
     let role = Role::Member;
-    Member { role, joined_at_ms }.encode()
+    Member {
+        role,
+        joined_at_ms,
+        ..Member::default()
+    }
+    .encode()
 }
 
 impl TestServer {

@@ -220,6 +220,7 @@ impl Change {
                 name: name.clone(),
                 description: String::new(),
                 created_at_ms: at_ms,
+                ..GroupProfile::default()
             };
             return Ok(group.put_profile(&profile).await?);
         }
@@ -251,6 +252,7 @@ impl Change {
                 let member = Member {
                     role: *role,
                     joined_at_ms: at_ms,
+                    ..Member::default()
                 };
                 group.admit(user, &member).await?;
             }

@@ -143,6 +143,7 @@ impl Create {
             name,
             description,
             created_at_ms: at_ms,
+            ..GroupProfile::default()
         };
         Ok(Self {
             group,
@@ -274,6 +275,7 @@ impl Write for Create {
             let member = Member {
                 role: Role::Owner,
                 joined_at_ms: self.profile.created_at_ms,
+                ..Member::default()
             };
             group.admit(owner, &member).await?;
         }
@@ -352,6 +354,7 @@ impl Write for Join {
         let member = Member {
             role: Role::Member,
             joined_at_ms: self.at_ms,
+            ..Member::default()
         };
         Ok(group.admit(&self.user, &member).await?)
     }
@@ -411,6 +414,7 @@ impl Write for Invite {
         let member = Member {
             role: Role::Member,
             joined_at_ms: self.at_ms,
+            ..Member::default()
         };
         let mut outcomes = Vec::with_capacity(self.users.len());
         for user in &self.users {

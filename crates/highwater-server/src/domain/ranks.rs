@@ -42,7 +42,13 @@ mod tests {
 
     #[test]
     fn members_stand_by_role_then_by_time() {
-        let place = |role, joined_at_ms| of_member(&Member { role, joined_at_ms });
+        let place = |role, joined_at_ms| {
+            of_member(&Member {
+                role,
+                joined_at_ms,
+                ..Member::default()
+            })
+        };
         let order = [
             place(Role::Owner, 9),
             place(Role::Admin, -5),

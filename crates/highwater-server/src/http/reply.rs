@@ -122,8 +122,13 @@ fn with_body(status: StatusCode, format: Format, coding: Coding, body: Bytes) ->
 const fn status(code: Code) -> StatusCode {
     match code {
         Code::MissingToken | Code::InvalidToken | Code::ExpiredToken => StatusCode::UNAUTHORIZED,
-        Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::NotFound | Code::GroupNotFound | Code::UnknownKind => StatusCode::NOT_FOUND,
+        Code::Forbidden | Code::Blocked | Code::JoinRefused => StatusCode::FORBIDDEN,
+        Code::NotFound
+        | Code::GroupNotFound
+        | Code::UserNotFound
+        | Code::RequestNotFound
+        | Code::ConversationNotFound
+        | Code::UnknownKind => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::UnsupportedMediaType | Code::UnsupportedEncoding => {
             StatusCode::UNSUPPORTED_MEDIA_TYPE
@@ -134,9 +139,15 @@ const fn status(code: Code) -> StatusCode {
         | Code::UnsupportedProtocol
         | Code::InvalidField
         | Code::ZeroLineage => StatusCode::BAD_REQUEST,
-        Code::GroupExists | Code::NotMember | Code::AlreadyMember | Code::OwnerRequired => {
-            StatusCode::CONFLICT
-        }
+        Code::GroupExists
+        | Code::NotMember
+        | Code::AlreadyMember
+        | Code::OwnerRequired
+        | Code::AlreadyFriends
+        | Code::NotFriend
+        | Code::NotBlocked => StatusCode::CONFLICT,
+        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::ReadOnly | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

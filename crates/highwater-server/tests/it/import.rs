@@ -61,11 +61,13 @@ async fn groups_without_an_owner_and_with_several_are_recorded() {
         name: "SIG X".to_owned(),
         description: String::new(),
         created_at_ms: AT * 1_000,
+        ..GroupProfile::default()
     };
     assert_eq!(GroupProfile::decode(&rows[0].1).unwrap(), profile);
     let member = Member {
         role: Role::Member,
         joined_at_ms: AT * 1_000,
+        ..Member::default()
     };
     assert_eq!(Member::decode(&rows[1].1).unwrap(), member);
     let list = UserId::new("u00003").unwrap().groups();

@@ -32,6 +32,7 @@ fn profile(name: &str) -> GroupProfile {
         name: name.to_owned(),
         description: String::new(),
         created_at_ms: NOW_MS,
+        ..GroupProfile::default()
     }
 }
 

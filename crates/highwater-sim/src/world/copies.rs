@@ -242,7 +242,7 @@ impl World {
             self.coverage
                 .met("device power failed within a transaction");
             let kept = self.what_is_kept();
-            return self.power_cycle(at, kept);
+            return self.power_cycle(at, kept, true);
         }
         if failed {
             let lists = self.lists.clone();
@@ -259,9 +259,14 @@ impl World {
         self.random.pick(&all).copied().unwrap_or(Kept::All)
     }
 
-    /// The device's power was off, and is on again.
-    pub(super) fn power_cycle(&mut self, at: usize, kept: Kept) -> Verdict {
-        let journal = std::mem::take(&mut self.devices[at].journal);
+    /// The device's power was off, and is on again. `writing`: it went off within
+    /// a transaction.
+    ///
+    /// Such a transaction may be there, whole: when it writes again what was lost
+    /// before, page for page, the end of the lost one that still lies in the log
+    /// makes it complete (seed 219031).
+    pub(super) fn power_cycle(&mut self, at: usize, kept: Kept, writing: bool) -> Verdict {
+        let mut journal = std::mem::take(&mut self.devices[at].journal);
         let damaged = self.devices[at].file_damaged;
         self.devices[at].die();
         let mut random = self.random.fork();
@@ -279,14 +284,27 @@ impl World {
         if damaged {
             self.devices[at].taint_all(&all);
         } else if !journal.is_empty() {
+            let known = if writing {
+                self.devices[at].lost.len()
+            } else {
+                0
+            };
+            journal.splice(0..0, self.devices[at].lost[..known].to_vec());
             let found = journal.iter().rposition(|then| then.records == records);
-            if let Some(then) = found.and_then(|at| journal.get(at)) {
-                // What was wrong then is wrong again.
-                self.devices[at].taints.clone_from(&then.taints);
+            let Some(then) = found else {
+                return Err(Violation::new(
+                    Invariant::I4,
+                    format!("d{at} came back as it never was: {records:?}"),
+                ));
+            };
+            // What was wrong then is wrong again.
+            self.devices[at].taints.clone_from(&journal[then].taints);
+            if then < known {
+                self.coverage.met("device completed a lost transaction");
             }
-            demand(found.is_some(), Invariant::I4, || {
-                format!("d{at} came back as it never was: {records:?}")
-            })?;
+            self.devices[at]
+                .lost
+                .extend_from_slice(&journal[(then + 1).max(known)..]);
             let newest = journal.last().is_some_and(|last| last.records == records);
             if !newest {
                 self.coverage.met("device lost its newest transactions");

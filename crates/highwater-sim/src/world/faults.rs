@@ -26,12 +26,12 @@ impl World {
             }
             1 => {
                 self.coverage.met("device killed");
-                self.power_cycle(at, Kept::All)
+                self.power_cycle(at, Kept::All, false)
             }
             _ => {
                 self.coverage.met("device power failed");
                 let kept = self.what_is_kept();
-                self.power_cycle(at, kept)
+                self.power_cycle(at, kept, false)
             }
         }
     }
@@ -96,6 +96,7 @@ impl World {
         }
         self.devices[at].file_damaged = true;
         self.devices[at].journal.clear();
+        self.devices[at].lost.clear();
         let all = self.lists.clone();
         self.devices[at].taint_all(&all);
         self.note(|| format!("d{at}: its file of {length} bytes is damaged at {from}"));
