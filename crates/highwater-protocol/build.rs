@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = [
         "highwater/v1/sync.proto",
         "highwater/v1/receipts.proto",
+        "highwater/v1/write.proto",
         "highwater/v1/kinds.proto",
     ];
     println!("cargo::rerun-if-changed={root}");
