@@ -28,7 +28,7 @@ pub use rights::{Held, Rights, own_list};
 use highwater_protocol::kinds;
 
 /// The kinds of list that this server knows.
-pub const KINDS: [&str; 2] = [kinds::GROUPS, kinds::MEMBERS];
+pub const KINDS: [&str; 11] = kinds::ALL;
 
 /// Users that one request may invite or remove.
 pub const USERS_PER_REQUEST: usize = 1_000;
