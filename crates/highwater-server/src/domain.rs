@@ -12,6 +12,7 @@ mod group;
 mod ids;
 mod import;
 mod operations;
+pub mod permissions;
 mod ranks;
 mod rights;
 

@@ -15,6 +15,8 @@ const DESCRIPTION_BYTES: usize = 4_096;
 
 /// A kind that no reader ever sees: it is not among [`kinds::ALL`].
 const HOLDERS: &str = "holders";
+/// Another one: what the right to read a group's lists depends on.
+const RIGHTS: &str = "rights";
 
 fn kind(name: &str) -> Kind {
     Kind::new(name).unwrap_or_else(|no| unreachable!("a built-in kind is well-formed: {no}"))
@@ -137,6 +139,8 @@ lists! {
         join_requests = kinds::JOIN_REQUESTS;
         /// What goes on in the group, if it is large.
         activity = kinds::ACTIVITY;
+        /// Internal: moves whenever it changes who may see the members.
+        rights = RIGHTS;
     }
 }
 
