@@ -32,6 +32,9 @@ pub const RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 /// Receipts of repairs that one request may hold. Not announced: only devices
 /// that are asked send any.
 pub const RECEIPTS_PER_REQUEST: usize = 100;
+/// Changed lists that the answer to a write may name. Not announced: a server
+/// leaves out what is more, and the device's next sync brings it.
+pub const CHANGES_PER_ANSWER: usize = 1_000;
 /// Ids that one receipt may name.
 pub const RECEIPT_IDS: usize = 100;
 

@@ -2,6 +2,7 @@
 //! of the wire's optional fields. Each converts to and from its wire form.
 
 mod answer;
+mod change;
 mod receipt;
 mod request;
 mod sketch;
@@ -10,6 +11,7 @@ pub use answer::{
     Answer, Delta, DeltaEnd, Diverged, DivergedReason, GoneReason, ListAnswer, ScanPage, Snapshot,
     SyncResponse,
 };
+pub use change::{ListChange, WriteAnswer};
 pub use receipt::{Cost, Difference, Reason, Receipt, Receipts, Rung, Standing};
 pub use request::{Cursor, ListRequest, Position, Scan, ScanPosition, SyncRequest};
 

@@ -11,8 +11,10 @@ mod batch;
 mod exchange;
 mod publish;
 mod waiter;
+mod write;
 
 pub(crate) use waiter::{Ask, Goal};
+pub(crate) use write::{Action, Done};
 
 use crate::driver::BoxFuture;
 use crate::error::Error;
@@ -35,6 +37,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use waiter::{Waiter, Work};
+use write::Written;
 
 /// Requests under way at once: a long list's pages do not hold up a page that
 /// someone looks at.
@@ -64,6 +67,8 @@ pub(crate) enum Command {
     /// Recompute a list from its rows; someone may wait for it.
     Recompute(ListKey, Option<oneshot::Sender<Result<(), Error>>>),
     Ask(Ask),
+    /// Send a write, and tell what came of it.
+    Write(Action, write::Reply),
     /// The database's file turned out to be damaged, when it had been replaced
     /// so often.
     Replace(u64),
@@ -80,6 +85,8 @@ pub(crate) struct Engine {
     replica: Replica,
     commands: mpsc::UnboundedReceiver<Command>,
     in_flight: FuturesUnordered<BoxFuture<'static, Exchange>>,
+    /// Writes under way: they wait for nobody.
+    writes: FuturesUnordered<BoxFuture<'static, Written>>,
     /// Requests sent so far: each has its number.
     sent: u64,
     waiters: Vec<Waiter>,
@@ -108,6 +115,7 @@ pub(crate) struct Engine {
 enum Turn {
     Command(Option<Command>),
     Done(Exchange),
+    Written(Written),
     Timer,
 }
 
@@ -125,6 +133,7 @@ impl Engine {
             replica,
             commands,
             in_flight: FuturesUnordered::new(),
+            writes: FuturesUnordered::new(),
             sent: 0,
             waiters: Vec::new(),
             work: Work::default(),
@@ -187,6 +196,7 @@ impl Engine {
         match self.turn(now_ms).await {
             Turn::Command(command) => self.obey(command),
             Turn::Done(exchange) => self.finish(exchange),
+            Turn::Written(written) => self.written(written),
             Turn::Timer => Ok(()),
         }
     }
@@ -199,6 +209,7 @@ impl Engine {
         .fuse();
         select_biased! {
             command = self.commands.next() => Turn::Command(command),
+            written = self.writes.select_next_some() => Turn::Written(written),
             exchange = self.in_flight.select_next_some() => Turn::Done(exchange),
             () = timer => Turn::Timer,
         }
@@ -235,6 +246,10 @@ impl Engine {
                 done
             }
             Some(Command::Ask(ask)) => self.accept(ask),
+            Some(Command::Write(action, reply)) => {
+                self.write(action, reply);
+                Ok(())
+            }
             Some(Command::Replace(era)) if self.may_replace(era) => self.replace_database(),
             Some(Command::Replace(_)) => Ok(()),
             Some(Command::Start(silence_ms)) => {
@@ -306,7 +321,7 @@ impl Engine {
                 }
             }
             Goal::Details(list, ids) => self.replica.want_details(list, ids.iter().cloned()),
-            Goal::FirstPage(_) => {}
+            Goal::FirstPage(_) | Goal::CatchUp(_) => {}
         }
         // A page is not kept waiting for a server that was just found missing:
         // what it lacks is fetched when the server is there again.

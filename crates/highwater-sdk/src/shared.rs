@@ -1,7 +1,7 @@
 //! What a client, its lists, its streams and its engine have in common.
 
 use crate::driver::Driver;
-use crate::engine::{Ask, Command, Goal};
+use crate::engine::{Action, Ask, Command, Done, Goal};
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::local::{Database, LocalError, ReadRow, Standing};
@@ -9,6 +9,7 @@ use crate::report::SyncReport;
 use crate::server_url::ServerUrl;
 use crate::status::Status;
 use crate::token::Tokens;
+use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
 use highwater_core::local::Phase;
 use highwater_protocol::{ItemId, ListKey, OrderKey};
@@ -126,6 +127,19 @@ impl Shared {
     /// Has the engine do something. Nothing happens once the client is closed.
     pub(crate) fn tell(&self, command: Command) {
         let _ = self.commands.unbounded_send(command);
+    }
+
+    /// Has the engine send a write, and waits for its answer, and until the lists
+    /// that it changed show it. Dropping the future does not take the write back.
+    pub(crate) async fn write(&self, action: Action) -> Result<Bytes, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Write(action, reply));
+        let Done { outcome, caught_up } = answer.await.unwrap_or(Err(Error::Closed))?;
+        if let Some(caught_up) = caught_up {
+            // The write has happened; that a list lags behind it is no error.
+            let _ = caught_up.await;
+        }
+        Ok(outcome)
     }
 
     /// Has the engine reach a goal, and waits for it. Dropping the future gives

@@ -140,7 +140,7 @@ pub struct Snapshot {
 }
 
 /// A peer's answer that breaks the protocol. The field says where.
-fn broken(field: &str, message: &str) -> Refusal {
+pub(super) fn broken(field: &str, message: &str) -> Refusal {
     Refusal::new(Code::MalformedMessage, message).at(field)
 }
 

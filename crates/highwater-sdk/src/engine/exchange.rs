@@ -1,6 +1,6 @@
 //! One request and its answer: encoding, the token, and what a refusal means.
 
-use crate::driver::{Request, Response, TransportError};
+use crate::driver::{Method, Request, Response, TransportError};
 use crate::error::Error;
 use crate::shared::Shared;
 use highwater_core::replica::RequestId;
@@ -64,10 +64,12 @@ async fn sync(
     let mut renewed = false;
     loop {
         let sent = Request {
+            method: Method::Post,
             url: shared.server.join(SYNC),
             token: Arc::clone(&token),
             body: body.clone(),
             content_type: Format::Protobuf.content_type(),
+            idempotency_key: None,
         };
         let response = shared.driver.transport.send(sent).await;
         let response = response.map_err(Error::Unreachable)?;
@@ -100,7 +102,7 @@ async fn sync(
     }
 }
 
-fn format(response: &Response) -> Format {
+pub(super) fn format(response: &Response) -> Format {
     let named = response.content_type.as_deref();
     named
         .and_then(Format::from_content_type)
@@ -114,17 +116,19 @@ pub(super) async fn post_receipts(shared: Arc<Shared>, receipts: Receipts) {
         return;
     };
     let request = Request {
+        method: Method::Post,
         url: shared.server.join(RECEIPTS),
         token,
         body: Format::Protobuf.encode(&wire::Receipts::from(receipts)),
         content_type: Format::Protobuf.content_type(),
+        idempotency_key: None,
     };
     let _ = shared.driver.transport.send(request).await;
 }
 
 /// Whether another token may help. A code that is not known here is judged by
 /// its status.
-fn asks_for_a_token(status: u16, refusal: &Refusal) -> bool {
+pub(super) fn asks_for_a_token(status: u16, refusal: &Refusal) -> bool {
     match refusal.code {
         Code::InvalidToken | Code::ExpiredToken | Code::MissingToken => true,
         Code::Unknown => status == 401,
@@ -134,16 +138,39 @@ fn asks_for_a_token(status: u16, refusal: &Refusal) -> bool {
 
 /// Reads why the server refused. Whatever stands between, a proxy say, speaks
 /// another language: then the server was not reached.
-fn refusal(response: &Response) -> Result<Refusal, Error> {
-    let named = response.content_type.as_deref();
-    let decoded = named
-        .and_then(Format::from_content_type)
-        .and_then(|format| format.decode::<wire::Error>(response.body.clone()).ok())
-        .filter(|error| !error.code.is_empty());
+pub(super) fn refusal(response: &Response) -> Result<Refusal, Error> {
+    let named = response.content_type.as_deref().unwrap_or_default();
+    let decoded = match Format::from_content_type(named) {
+        Some(format) => format.decode::<wire::Error>(response.body.clone()).ok(),
+        None if is_problem(named) => problem(&response.body),
+        None => None,
+    };
+    let decoded = decoded.filter(|error| !error.code.is_empty());
     decoded.map(Refusal::from).ok_or_else(|| {
         Error::Unreachable(TransportError::Unintelligible(format!(
             "status {} without an explanation",
             response.status
         )))
+    })
+}
+
+/// Whether a content type is that of problem details (RFC 9457).
+fn is_problem(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/problem+json")
+}
+
+/// A refusal as problem details tell it.
+fn problem(body: &[u8]) -> Option<wire::Error> {
+    let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = |name: &str| problem.get(name).and_then(serde_json::Value::as_str);
+    let number = |name: &str| problem.get(name).and_then(serde_json::Value::as_u64);
+    let message = text("detail").or_else(|| text("title"));
+    Some(wire::Error {
+        code: text("code")?.to_owned(),
+        message: message.unwrap_or_default().to_owned(),
+        field: text("field").unwrap_or_default().to_owned(),
+        limit: number("limit").unwrap_or_default(),
+        retry_after_ms: number("retry_after_ms").unwrap_or_default(),
     })
 }
