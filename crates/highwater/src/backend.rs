@@ -1,5 +1,6 @@
 //! What a backend says to the server: plain JSON over HTTP.
 
+use crate::demo::percent_encoded;
 use crate::exit::BadInput;
 use crate::history::{Change, Transaction};
 use anyhow::{Context as _, Result, anyhow};
@@ -112,6 +113,42 @@ impl Backend {
         self.post("/v1/admin/import", &json!({ "at": at, "changes": changes }))
     }
 
+    /// Gives a user a name.
+    pub(crate) fn name(&self, user: &str, name: &str) -> Result<()> {
+        let path = format!("/v1/users/{}", percent_encoded(user));
+        self.send("PATCH", &path, &json!({ "name": name }))
+            .map(drop)
+    }
+
+    /// Makes pairs of users friends, since this time (seconds since 1970).
+    pub(crate) fn befriend(&self, at: i64, pairs: &[(String, String)]) -> Result<()> {
+        for part in pairs.chunks(CHANGES_PER_REQUEST) {
+            let pairs: Vec<Value> = part
+                .iter()
+                .map(|(user, friend)| {
+                    json!({ "user": user, "friend": friend, "since_ms": at * 1_000 })
+                })
+                .collect();
+            self.post("/v1/admin/friends", &json!({ "pairs": pairs }))?;
+        }
+        Ok(())
+    }
+
+    /// Ends a friendship, for both.
+    pub(crate) fn part(&self, user: &str, friend: &str) -> Result<()> {
+        let (user, friend) = (percent_encoded(user), percent_encoded(friend));
+        let path = format!("/v1/users/{user}/friends/{friend}");
+        self.send("DELETE", &path, &Value::Null).map(drop)
+    }
+
+    /// Reports what was said in conversations.
+    pub(crate) fn report(&self, entries: &[Value]) -> Result<()> {
+        for part in entries.chunks(CHANGES_PER_REQUEST) {
+            self.post("/v1/activity", &json!({ "entries": part }))?;
+        }
+        Ok(())
+    }
+
     /// Has the server hold some heads against their items: of the lists after
     /// this one, or the first.
     pub(crate) fn audit(&self, after: Option<&str>) -> Result<Audited> {
@@ -158,13 +195,23 @@ impl Backend {
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send("POST", path, body)
+    }
+
+    /// A request of any method; `Null`: without a body.
+    fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}{path}", self.server);
-        let answer = self
-            .agent
-            .post(&url)
-            .header("authorization", &self.authorization)
-            .header("content-type", "application/json")
-            .send(body.to_string());
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(&url)
+            .header("authorization", &self.authorization);
+        let answer = match body {
+            Value::Null => self.agent.run(request.body(())?),
+            body => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body.to_string())?)
+            }
+        };
         read(&url, answer)
     }
 }

@@ -7,14 +7,15 @@ mod judge;
 mod model;
 mod pull;
 mod report;
+mod social;
 
 use crate::backend::Backend;
 use crate::history::{Change, Transaction};
 use crate::progress;
 use accident::Accident;
 use anyhow::{Context as _, Result};
-use device::{Connection, Device, Life};
-use highwater_protocol::kinds::{GROUPS, MEMBERS};
+use device::{Connection, Device, HeldGroups, Life};
+use highwater_protocol::kinds::{ACTIVITY, CONVERSATIONS, FRIENDS, GROUPS, MEMBERS};
 use highwater_sdk::Compression;
 use highwater_server::auth::{Algorithm, Key, Keys, SERVICE_SCOPE, issue};
 use highwater_server::config::Layers;
@@ -22,8 +23,11 @@ use highwater_server::{Clock, Server};
 use highwater_store_sqlite::{DATABASE_FILE, Existing, Options, SqliteStore};
 use model::{Model, YEAR_S};
 use pull::Puller;
+pub(crate) use pull::percent_encoded;
 use report::DeviceReport;
 pub(crate) use report::Report;
+use serde_json::{Value, json};
+use social::{Aftermath, Message, Social};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -82,14 +86,18 @@ pub(crate) fn run(
     let mut server = DemoServer::start(runtime, folder)?;
     let mut backend = server.backend()?;
     let mut pulls = Pulls::new(&server, settings, &devices)?;
-    let mut model = Model::default();
+    let (mut model, mut social) = (Model::default(), Social::default());
+    let mut done: Vec<Aftermath> = Vec::new();
     let disaster = Disaster::of(history);
     let bar = progress::up_to(history.len() as u64, "transactions", settings.quiet);
     for (line, transaction) in history.iter().enumerate() {
         let place = || format!("transaction {}", line + 1);
         model.apply(transaction).with_context(place)?;
-        import(&backend, transaction).with_context(place)?;
+        let after = social.follow(transaction);
+        carry_out(&backend, transaction, &after).with_context(place)?;
         pulls.touch(transaction);
+        pulls.touch_people(&after, &social);
+        done.push(after);
         for device in &mut devices {
             if device.pulls_at(transaction.at) {
                 sync(
@@ -109,8 +117,8 @@ pub(crate) fn run(
                 let mending = device.mend("server restored", &connection, &model.births);
                 runtime.block_on(mending)?;
             }
-            for lost in &history[disaster.lost()] {
-                import(&backend, lost)?;
+            for (lost, after) in history.iter().zip(&done).skip(disaster.backup_after + 1) {
+                carry_out(&backend, lost, after)?;
             }
             pulls.reconnect(&server, settings)?;
         }
@@ -126,7 +134,7 @@ pub(crate) fn run(
     pulls.check()?;
     let repairs = devices.iter_mut().flat_map(Device::take_repairs).collect();
     let (reports, differences) =
-        runtime.block_on(judge::judge(devices, &model, &server.database))?;
+        runtime.block_on(judge::judge(devices, &model, &social, &server.database))?;
     server.stop(runtime)?;
     Ok(Report {
         equal: differences.is_empty(),
@@ -171,20 +179,42 @@ impl Disaster {
     fn backup(&self, folder: &Path) -> PathBuf {
         folder.join(format!("backup-{}.db", self.backup_after + 1))
     }
-
-    /// The transactions that the backup does not have.
-    const fn lost(&self) -> std::ops::RangeInclusive<usize> {
-        self.backup_after + 1..=self.restore_after
-    }
 }
 
-fn import(backend: &Backend, transaction: &Transaction) -> Result<()> {
-    backend.import(transaction)?;
-    let dismisses = |change: &Change| matches!(change, Change::Dismiss { .. });
-    if transaction.changes.iter().any(dismisses) {
-        backend.settle()?;
+/// Has the server do what a transaction did, and what people did after it.
+fn carry_out(backend: &Backend, transaction: &Transaction, after: &Aftermath) -> Result<()> {
+    for (user, name) in &after.named {
+        backend.name(user, name)?;
     }
-    Ok(())
+    backend.import(transaction)?;
+    backend.befriend(transaction.at, &after.befriended)?;
+    for (user, friend) in &after.parted {
+        backend.part(user, friend)?;
+    }
+    let in_groups = after
+        .group_messages
+        .iter()
+        .map(|(group, message)| activity(&json!({ "group": group }), message));
+    let in_pairs = after
+        .pair_messages
+        .iter()
+        .map(|(a, b, message)| activity(&json!({ "users": [a, b] }), message));
+    let entries: Vec<Value> = in_groups.chain(in_pairs).collect();
+    backend.report(&entries)?;
+    for (user, name) in &after.renamed {
+        backend.name(user, name)?;
+    }
+    backend.settle()
+}
+
+fn activity(conversation: &Value, message: &Message) -> Value {
+    json!({
+        "conversation": conversation,
+        "seq": message.seq,
+        "at_ms": message.at * 1_000,
+        "sender": message.sender,
+        "preview": message.preview,
+    })
 }
 
 fn joined_at(history: &[Transaction], user: &str) -> i64 {
@@ -393,17 +423,50 @@ impl Pulls {
         }
     }
 
+    /// Notes which lists may have changed by what people did after a transaction.
+    fn touch_people(&mut self, after: &Aftermath, social: &Social) {
+        let mut stale = |kind: &str, owner: &str| {
+            if let Some(known) = self.known.get_mut(&(kind.to_owned(), owner.to_owned())) {
+                known.stale = true;
+            }
+        };
+        for (a, b) in after.befriended.iter().chain(&after.parted) {
+            stale(FRIENDS, a);
+            stale(FRIENDS, b);
+            stale(CONVERSATIONS, a);
+            stale(CONVERSATIONS, b);
+        }
+        for (group, _) in &after.group_messages {
+            stale(ACTIVITY, group);
+        }
+        // Whoever joins, leaves or hears something; and all who hold a name.
+        for ((kind, owner), known) in &mut self.known {
+            known.stale |= match kind.as_str() {
+                CONVERSATIONS => true,
+                FRIENDS => !after.renamed.is_empty(),
+                MEMBERS => after
+                    .renamed
+                    .keys()
+                    .any(|user| social.members(owner).any(|member| member == user)),
+                _ => false,
+            };
+        }
+    }
+
     /// Adds to a device what its sync would have cost by whole pulls.
-    fn count(&mut self, device: &mut Device, groups: &BTreeSet<String>) -> Result<()> {
+    fn count(&mut self, device: &mut Device, groups: &HeldGroups) -> Result<()> {
         let user = device.user().to_owned();
         let mut seen_before = self.seen.remove(device.name()).unwrap_or_default();
         let mut seen = BTreeMap::new();
         let (mut full, mut etag, mut unchanged) = (0, 0, 0);
-        let own = std::iter::once((GROUPS.to_owned(), user.clone()));
-        let members = groups
-            .iter()
-            .map(|group| (MEMBERS.to_owned(), group.clone()));
-        for list in own.chain(members) {
+        let own = [GROUPS, FRIENDS, CONVERSATIONS].map(|kind| (kind.to_owned(), user.clone()));
+        let of = |kind: &'static str, groups: &BTreeSet<String>| -> Vec<(String, String)> {
+            let list = |group: &String| (kind.to_owned(), group.clone());
+            groups.iter().map(list).collect()
+        };
+        let members = of(MEMBERS, &groups.joined);
+        let shared = of(ACTIVITY, &groups.shared);
+        for list in own.into_iter().chain(members).chain(shared) {
             let known = self.known(&user, &list)?;
             full += known.bytes;
             if seen_before.remove(&list).as_ref() == Some(&known.etag) {

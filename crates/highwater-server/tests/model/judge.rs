@@ -41,7 +41,10 @@ where
 {
     let mut order: Vec<_> = right.keys().collect();
     order.sort_by_key(|id| (key(&right[*id]), (*id).clone()));
-    let rows: Vec<_> = rows.iter().filter(|row| row.id != ItemId::header()).collect();
+    let rows: Vec<_> = rows
+        .iter()
+        .filter(|row| row.id != ItemId::header())
+        .collect();
     for row in &rows {
         let there: P = read(row);
         assert_eq!(
@@ -85,23 +88,36 @@ pub(crate) async fn judge(world: &World, service: &mut Client, users: &[String])
             newest_first(block.at_ms)
         });
         let list = rows(service, kinds::SENT_JOIN_REQUESTS, user).await;
-        same(&at("sent_join_requests"), &list, &person.applications, |it: &JoinRequest| {
-            newest_first(it.at_ms)
-        });
+        same(
+            &at("sent_join_requests"),
+            &list,
+            &person.applications,
+            |it: &JoinRequest| newest_first(it.at_ms),
+        );
         let list = rows(service, kinds::GROUPS, user).await;
-        let groups = person.groups.iter().map(|(group, &joined_at_ms)| {
-            (group.clone(), JoinedGroup { joined_at_ms })
-        });
+        let groups = person
+            .groups
+            .iter()
+            .map(|(group, &joined_at_ms)| (group.clone(), JoinedGroup { joined_at_ms }));
         same(&at("groups"), &list, &groups.collect(), |group| {
             newest_first(group.joined_at_ms)
         });
         let list = rows(service, kinds::CONVERSATIONS, user).await;
-        same(&at("conversations"), &list, &person.conversations, |it: &Conversation| {
-            let active = it.last.as_ref().map_or(it.created_at_ms, |last| last.at_ms);
-            (!it.pinned, newest_first(active))
-        });
+        same(
+            &at("conversations"),
+            &list,
+            &person.conversations,
+            |it: &Conversation| {
+                let active = it.last.as_ref().map_or(it.created_at_ms, |last| last.at_ms);
+                (!it.pinned, newest_first(active))
+            },
+        );
         let profile = rows(service, kinds::PROFILE, user).await;
-        assert_eq!(profile.first().map(read), person.profile, "profile of {user}");
+        assert_eq!(
+            profile.first().map(read),
+            person.profile,
+            "profile of {user}"
+        );
     }
     for (group, right) in &world.groups {
         let at = |kind: &str| format!("{kind}/{group}");
@@ -112,9 +128,12 @@ pub(crate) async fn judge(world: &World, service: &mut Client, users: &[String])
             (member.role, member.joined_at_ms)
         });
         let list = rows(service, kinds::JOIN_REQUESTS, group).await;
-        same(&at("join_requests"), &list, &right.applicants, |it: &JoinRequest| {
-            std::cmp::Reverse(it.at_ms)
-        });
+        same(
+            &at("join_requests"),
+            &list,
+            &right.applicants,
+            |it: &JoinRequest| std::cmp::Reverse(it.at_ms),
+        );
         let list = rows(service, kinds::ACTIVITY, group).await;
         let activity: Option<GroupActivity> = list.first().map(read);
         assert_eq!(activity, right.activity, "activity of {group}");

@@ -180,7 +180,10 @@ fn of_a_user(
             let no = if_own(world, &mut |world| {
                 world.request(user, &other, &message, now)
             });
-            (asked("POST", format!("{at}/friend_requests"), body), no.into())
+            (
+                asked("POST", format!("{at}/friend_requests"), body),
+                no.into(),
+            )
         }
         8..11 => {
             let no = if_own(world, &mut |world| world.accept(user, &other, who, now));
@@ -212,7 +215,10 @@ fn of_a_user(
             let no = if_own(world, &mut |world| {
                 world.edit_friend(user, &other, remark.as_deref(), Some(pinned))
             });
-            (asked("PATCH", format!("{at}/friends/{other}"), body), no.into())
+            (
+                asked("PATCH", format!("{at}/friends/{other}"), body),
+                no.into(),
+            )
         }
         18 => {
             let no = if_own(world, &mut |world| world.block(user, &other, who, now));
@@ -258,7 +264,9 @@ fn of_a_user(
             (asked("POST", path, json!({})), no.into())
         }
         _ => {
-            let no = if_own(world, &mut |world| world.delete_conversation(user, &conversation));
+            let no = if_own(world, &mut |world| {
+                world.delete_conversation(user, &conversation)
+            });
             let path = format!("{at}/conversations/{in_path}");
             (asked("DELETE", path, Value::Null), no.into())
         }
@@ -385,7 +393,10 @@ fn of_a_group(
             let role = random.pick(Role::ALL);
             let no = world.set_role(who, &group, &user, role);
             let path = format!("{at}/members/{user}/role");
-            (asked("PUT", path, json!({"role": role.as_str()})), no.into())
+            (
+                asked("PUT", path, json!({"role": role.as_str()})),
+                no.into(),
+            )
         }
         22..25 => {
             let user = by.clone().filter(|_| random.one_in(2)).unwrap_or(user);
@@ -405,7 +416,10 @@ fn of_a_group(
                 ("muted_until_ms", until.map(Value::from)),
             ]);
             let no = world.edit_member(who, &group, &user, nickname.as_deref(), until);
-            (asked("PATCH", format!("{at}/members/{user}"), body), no.into())
+            (
+                asked("PATCH", format!("{at}/members/{user}"), body),
+                no.into(),
+            )
         }
         25..28 => {
             let no = world.approve(who, &group, &user, now);

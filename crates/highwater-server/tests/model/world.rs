@@ -611,13 +611,7 @@ impl World {
         Ok(outcomes)
     }
 
-    pub(crate) fn set_role(
-        &mut self,
-        who: By<'_>,
-        group: &str,
-        user: &str,
-        role: Role,
-    ) -> Reasons {
+    pub(crate) fn set_role(&mut self, who: By<'_>, group: &str, user: &str, role: Role) -> Reasons {
         if let Err(no) = self.require(who, group, Standing::Owner) {
             return no;
         }
@@ -802,7 +796,11 @@ impl World {
         let known = [(a, b), (b, a)]
             .into_iter()
             .filter_map(|(one, two)| {
-                let with = self.people.get(one)?.conversations.get(&format!("u:{two}"))?;
+                let with = self
+                    .people
+                    .get(one)?
+                    .conversations
+                    .get(&format!("u:{two}"))?;
                 with.last.as_ref().map(|last| last.seq)
             })
             .max()

@@ -5,7 +5,10 @@ use super::accident::Accident;
 use super::report::{DeviceReport, RepairReport};
 use anyhow::{Context as _, Result, ensure};
 use futures::{FutureExt as _, StreamExt as _};
-use highwater_protocol::kinds::{GROUPS, MEMBERS};
+use highwater_protocol::kinds::{
+    ACTIVITY, CONVERSATIONS, Conversation, ConversationState, FRIENDS, GROUPS, MEMBERS,
+    Payload as _,
+};
 use highwater_sdk::{
     Client, Compression, Event, Events, Groups, Key, List, Members, PAGE_ROWS_MAX, Raw, SyncReport,
     Traffic,
@@ -33,6 +36,10 @@ pub(crate) struct Device {
     groups: Option<List<Groups>>,
     /// The members of each group, and which birth of the group they are of.
     members: BTreeMap<String, (List<Members>, u64)>,
+    friends: Option<List<Raw>>,
+    conversations: Option<List<Raw>>,
+    /// What goes on in large groups, which share their activity.
+    activity: BTreeMap<String, List<Raw>>,
     away_until: i64,
     /// What is still to befall it, and when.
     accidents: VecDeque<(i64, Accident)>,
@@ -57,6 +64,15 @@ pub(crate) struct Connection<'a> {
     pub(crate) compression: Compression,
 }
 
+/// The groups whose lists a device holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeldGroups {
+    /// Those whose members it holds: all that its user is in.
+    pub(crate) joined: BTreeSet<String>,
+    /// Those whose activity it holds: the large ones among them.
+    pub(crate) shared: BTreeSet<String>,
+}
+
 /// One row of a copy: id, rank, payload.
 pub(crate) type CopiedRow = (String, Vec<u8>, Vec<u8>);
 
@@ -73,6 +89,9 @@ impl Device {
             client: None,
             groups: None,
             members: BTreeMap::new(),
+            friends: None,
+            conversations: None,
+            activity: BTreeMap::new(),
             away_until: i64::MIN,
             accidents: VecDeque::new(),
             accident: None,
@@ -131,7 +150,7 @@ impl Device {
         &mut self,
         connection: &Connection<'_>,
         births: &BTreeMap<String, u64>,
-    ) -> Result<BTreeSet<String>> {
+    ) -> Result<HeldGroups> {
         let before = self.traffic();
         let groups = self.catch_up(connection, births).await?;
         let found = self.repair_since(before);
@@ -155,7 +174,7 @@ impl Device {
         what: &'static str,
         connection: &Connection<'_>,
         births: &BTreeMap<String, u64>,
-    ) -> Result<BTreeSet<String>> {
+    ) -> Result<HeldGroups> {
         let scans = self.report.full_scans;
         let before = self.traffic();
         if let Some(client) = &self.client {
@@ -212,8 +231,11 @@ impl Device {
             client.close();
         }
         self.groups = None;
+        self.friends = None;
+        self.conversations = None;
         self.events = None;
         self.members.clear();
+        self.activity.clear();
     }
 
     fn traffic(&self) -> Traffic {
@@ -237,7 +259,7 @@ impl Device {
         &mut self,
         connection: &Connection<'_>,
         births: &BTreeMap<String, u64>,
-    ) -> Result<BTreeSet<String>> {
+    ) -> Result<HeldGroups> {
         let began = Instant::now();
         if self.client.is_none() {
             let database = self.database(connection.folder);
@@ -250,13 +272,25 @@ impl Device {
             let client = install(connection, database).await?;
             self.events = Some(client.events());
             self.groups = Some(client.groups()?);
+            self.friends = Some(client.list(FRIENDS, client.user())?);
+            self.conversations = Some(client.list(CONVERSATIONS, client.user())?);
             self.client = Some(client);
         }
-        let (Some(client), Some(groups)) = (&self.client, &self.groups) else {
+        let (Some(client), Some(groups), Some(conversations)) =
+            (&self.client, &self.groups, &self.conversations)
+        else {
             anyhow::bail!("the device is not installed");
         };
         let mut total = client.sync().await.context("a device cannot synchronise")?;
         let joined = ids(groups).await?;
+        let shared = shared(conversations).await?;
+        self.activity.retain(|group, list| {
+            let stays = shared.contains(group);
+            if !stays {
+                list.release();
+            }
+            stays
+        });
         self.members.retain(|group, (list, _)| {
             let stays = joined.contains(group);
             if !stays {
@@ -280,6 +314,13 @@ impl Device {
                 Some(_) => {}
             }
         }
+        for group in &shared {
+            if !self.activity.contains_key(group) {
+                let list = client.list(ACTIVITY, group)?;
+                self.activity.insert(group.clone(), list);
+                opened += 1;
+            }
+        }
         if opened > 0 {
             let report = client.sync().await.context("a device cannot synchronise")?;
             total.scans += report.scans;
@@ -287,11 +328,12 @@ impl Device {
         }
         let firsts = opened + reborn;
         self.count(&total, firsts, began);
-        Ok(joined)
+        Ok(HeldGroups { joined, shared })
     }
 
     fn count(&mut self, total: &SyncReport, firsts: u64, began: Instant) {
-        let first = u64::from(self.report.syncs == 0);
+        // Groups, friends and conversations.
+        let first = if self.report.syncs == 0 { 3 } else { 0 };
         self.report.syncs += 1;
         self.report.largest_gap = self.report.largest_gap.max(total.largest_gap);
         // Each list is read whole once, at its first sync; so is one that was
@@ -314,7 +356,9 @@ impl Device {
         };
         let mut copies = BTreeMap::new();
         let members = self.members.keys().map(|group| (MEMBERS, group.as_str()));
-        for (kind, owner) in std::iter::once((GROUPS, self.user())).chain(members) {
+        let activity = self.activity.keys().map(|group| (ACTIVITY, group.as_str()));
+        let own = [GROUPS, FRIENDS, CONVERSATIONS].map(|kind| (kind, self.user()));
+        for (kind, owner) in own.into_iter().chain(members).chain(activity) {
             let list = client.list(kind, owner)?;
             copies.insert((kind.to_owned(), owner.to_owned()), rows(&list).await?);
         }
@@ -358,6 +402,21 @@ async fn ids(groups: &List<Groups>) -> Result<BTreeSet<String>> {
             return Ok(ids);
         }
     }
+}
+
+/// The groups that the user is in and whose activity lives with the group.
+async fn shared(conversations: &List<Raw>) -> Result<BTreeSet<String>> {
+    let mut shared = BTreeSet::new();
+    for (id, _, payload) in rows(conversations).await? {
+        let conversation = Conversation::decode(&payload)?;
+        if let Some(group) = id.strip_prefix("g:")
+            && conversation.shared
+            && conversation.state == ConversationState::Active
+        {
+            shared.insert(group.to_owned());
+        }
+    }
+    Ok(shared)
 }
 
 /// All rows in local order, the header first; a row without details is an

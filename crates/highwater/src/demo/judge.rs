@@ -5,8 +5,12 @@
 use super::Judged;
 use super::device::{CopiedRow, Device};
 use super::model::Model;
+use super::social::{Message, Social, Talk};
 use anyhow::{Context as _, Result};
-use highwater_protocol::kinds::{GROUPS, GroupProfile, JoinedGroup, Member, Payload};
+use highwater_protocol::kinds::{
+    ACTIVITY, CONVERSATIONS, Conversation, FRIENDS, Friend, GROUPS, GroupActivity, GroupProfile,
+    JoinedGroup, LastMessage, MEMBERS, Member, Payload,
+};
 use rusqlite::{Connection, OpenFlags, params};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +19,12 @@ use std::path::Path;
 const DESCRIBED_MAX: usize = 20;
 
 /// Judges the devices' copies.
-pub(crate) async fn judge(devices: Vec<Device>, model: &Model, database: &Path) -> Result<Judged> {
+pub(crate) async fn judge(
+    devices: Vec<Device>,
+    model: &Model,
+    social: &Social,
+    database: &Path,
+) -> Result<Judged> {
     let server = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .context("cannot read the server's database")?;
     let mut reports = Vec::new();
@@ -27,6 +36,7 @@ pub(crate) async fn judge(devices: Vec<Device>, model: &Model, database: &Path) 
             compare_with_server(&server, kind, owner, rows, &mut found)?;
         }
         compare_with_history(model, device.user(), &copies, &mut found);
+        compare_with_people(social, device.user(), &copies, &mut found);
         let items = copies.values().map(Vec::len).sum();
         let device = device.finish(copies.len(), items, found.is_empty());
         differences.extend(
@@ -97,7 +107,7 @@ fn compare_with_history(
     let groups = model.groups_of(user);
     let held: Vec<&String> = copies
         .keys()
-        .filter(|(kind, _)| kind != GROUPS)
+        .filter(|(kind, _)| kind == MEMBERS)
         .map(|(_, owner)| owner)
         .collect();
     if !held.iter().copied().eq(groups.keys()) {
@@ -108,13 +118,13 @@ fn compare_with_history(
         ));
     }
     for ((kind, owner), rows) in copies {
-        let right = if kind == GROUPS {
-            groups_mean(rows).as_ref() == Some(&groups)
-        } else {
-            model
+        let right = match kind.as_str() {
+            GROUPS => groups_mean(rows).as_ref() == Some(&groups),
+            MEMBERS => model
                 .groups
                 .get(owner)
-                .is_some_and(|group| members_mean(rows).as_ref() == Some(group))
+                .is_some_and(|group| members_mean(rows).as_ref() == Some(group)),
+            _ => true,
         };
         if !right {
             found.push(format!(
@@ -149,4 +159,74 @@ fn members_mean(rows: &[CopiedRow]) -> Option<super::model::Group> {
         }
     }
     Some(group)
+}
+
+/// What the rows of people mean, against what follows from the history.
+fn compare_with_people(
+    social: &Social,
+    user: &str,
+    copies: &BTreeMap<(String, String), Vec<CopiedRow>>,
+    found: &mut Vec<String>,
+) {
+    let list = |kind: &str, owner: &str| {
+        let rows = copies.get(&(kind.to_owned(), owner.to_owned()));
+        rows.map_or(&[][..], Vec::as_slice)
+    };
+    if friends_mean(list(FRIENDS, user)) != Some(social.friends_of(user)) {
+        found.push(format!(
+            "{FRIENDS}/{user}: another meaning than the history's"
+        ));
+    }
+    let activity = |group: &str| -> Option<Message> {
+        let (_, _, payload) = list(ACTIVITY, group).first()?;
+        Some(message(GroupActivity::decode(payload).ok()?.last?))
+    };
+    let talks = talks_mean(list(CONVERSATIONS, user), activity);
+    let right = social.talks_of(user);
+    if talks.as_ref() != Some(&right) {
+        let differs = |talks: BTreeMap<String, Talk>| {
+            right
+                .iter()
+                .find(|(id, talk)| talks.get(*id) != Some(*talk))
+                .map(|(id, talk)| format!("{id} is {:?} instead of {talk:?}", talks.get(id)))
+        };
+        found.push(format!(
+            "{CONVERSATIONS}/{user}: another meaning than the history's: {:?}",
+            talks.and_then(differs)
+        ));
+    }
+}
+
+/// The friends, their names and since when.
+fn friends_mean(rows: &[CopiedRow]) -> Option<BTreeMap<String, (String, i64)>> {
+    let meaning = |(id, _, payload): &CopiedRow| {
+        let friend = Friend::decode(payload).ok()?;
+        Some((id.clone(), (friend.name, friend.since_ms / 1_000)))
+    };
+    rows.iter().map(meaning).collect()
+}
+
+/// The conversations, with the newer of what they and their groups have last.
+fn talks_mean(
+    rows: &[CopiedRow],
+    activity: impl Fn(&str) -> Option<Message>,
+) -> Option<BTreeMap<String, Talk>> {
+    let meaning = |(id, _, payload): &CopiedRow| {
+        let conversation = Conversation::decode(payload).ok()?;
+        let own = conversation.last.map(message);
+        let shared = id.strip_prefix("g:").and_then(&activity);
+        let last = own.into_iter().chain(shared).max_by_key(|last| last.seq);
+        let state = conversation.state.as_str();
+        Some((id.clone(), Talk { last, state }))
+    };
+    rows.iter().map(meaning).collect()
+}
+
+fn message(last: LastMessage) -> Message {
+    Message {
+        seq: last.seq,
+        at: last.at_ms / 1_000,
+        sender: last.sender,
+        preview: last.preview,
+    }
 }

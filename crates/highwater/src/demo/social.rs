@@ -4,7 +4,7 @@
 //!
 //! People who share four small groups become friends, write each other once, and
 //! part when they share two. Joining a group is a message in it; so is its new
-//! name.
+//! name. Whoever gets another role takes it into their own name.
 
 use crate::history::{Change, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +43,8 @@ pub(crate) struct Talk {
 pub(crate) struct Aftermath {
     /// Users who are new, with their names.
     pub(crate) named: Vec<(String, String)>,
+    /// Users who have another name now.
+    pub(crate) renamed: BTreeMap<String, String>,
     pub(crate) befriended: Vec<(String, String)>,
     pub(crate) parted: Vec<(String, String)>,
     /// In groups.
@@ -62,8 +64,8 @@ pub(crate) struct Social {
     /// The last message of each group of a name, over all its lives, and of each
     /// pair.
     said: BTreeMap<String, u64>,
-    /// Groups that were large when something was said in them, by name.
-    large: BTreeMap<String, Option<Message>>,
+    /// The last message of groups that were large when something was said in them.
+    large: BTreeMap<String, Message>,
     /// By owner and id.
     talks: BTreeMap<(String, String), Talk>,
 }
@@ -73,6 +75,10 @@ fn pair(a: &str, b: &str) -> (String, String) {
         true => (a.to_owned(), b.to_owned()),
         false => (b.to_owned(), a.to_owned()),
     }
+}
+
+fn plain_name(user: &str) -> String {
+    format!("Person {}", user.trim_start_matches(['u', '0']))
 }
 
 fn cut(text: &str) -> String {
@@ -93,7 +99,11 @@ impl Social {
                 Change::Rename { group, name } => {
                     said.insert(group.clone(), (String::new(), cut(name)));
                 }
-                Change::Role { .. } => {}
+                Change::Role { user, role, .. } => {
+                    let name = format!("{} ({role})", plain_name(user));
+                    self.names.insert(user.clone(), name.clone());
+                    after.renamed.insert(user.clone(), name);
+                }
                 Change::Join { group, user, .. } => {
                     self.join(group, user, at, &mut after);
                     said.insert(group.clone(), (user.clone(), "hello".to_owned()));
@@ -128,7 +138,7 @@ impl Social {
 
     fn join(&mut self, group: &str, user: &str, at: i64, after: &mut Aftermath) {
         if !self.names.contains_key(user) {
-            let name = format!("Person {}", user.trim_start_matches(['u', '0']));
+            let name = plain_name(user);
             self.names.insert(user.to_owned(), name.clone());
             after.named.push((user.to_owned(), name));
         }
@@ -147,12 +157,7 @@ impl Social {
         if let Some(members) = self.groups.get_mut(group) {
             members.insert(user.to_owned());
         }
-        let shared = self.large.get(group).cloned();
-        let talk = self.talk(user, &format!("g:{group}"));
-        talk.state = "active";
-        if let Some(last) = shared {
-            talk.last = last.or(talk.last.take());
-        }
+        self.talk(user, &format!("g:{group}")).state = "active";
     }
 
     fn part_with(&mut self, group: &str, user: &str, after: &mut Aftermath) {
@@ -202,7 +207,11 @@ impl Social {
         preview: String,
         at: i64,
     ) -> Option<Message> {
-        let members = self.groups.get(group).filter(|all| !all.is_empty())?.clone();
+        let members = self
+            .groups
+            .get(group)
+            .filter(|all| !all.is_empty())?
+            .clone();
         let message = Message {
             seq: self.next_seq(&format!("g:{group}")),
             at,
@@ -210,7 +219,8 @@ impl Social {
             preview,
         };
         if members.len() > SHARED_ABOVE || self.large.contains_key(group) {
-            self.large.insert(group.to_owned(), Some(message.clone()));
+            self.large.insert(group.to_owned(), message.clone());
+            return Some(message);
         }
         for user in members {
             self.talk(&user, &format!("g:{group}")).last = Some(message.clone());
@@ -254,13 +264,19 @@ impl Social {
         self.talks
             .iter()
             .filter(|((owner, _), _)| owner == user)
-            .map(|((_, id), talk)| (id.clone(), talk.clone()))
+            .map(|((_, id), talk)| (id.clone(), self.as_shown(id, talk)))
             .collect()
     }
 
-    /// Groups whose activity is shared.
-    pub(crate) fn large(&self) -> impl Iterator<Item = &String> {
-        self.large.keys()
+    /// A conversation with what its group has, for as long as its owner is in it.
+    fn as_shown(&self, id: &str, talk: &Talk) -> Talk {
+        let group = id.strip_prefix("g:").filter(|_| talk.state == "active");
+        let shared = group.and_then(|group| self.large.get(group));
+        let last = shared.or(talk.last.as_ref());
+        Talk {
+            last: last.cloned(),
+            state: talk.state,
+        }
     }
 
     /// Who is in a group.
@@ -292,7 +308,11 @@ mod tests {
         let mut social = Social::default();
         for at in 0..4 {
             let group = format!("g{at}");
-            let all = [create(&group), change("join", &group, "a"), change("join", &group, "b")];
+            let all = [
+                create(&group),
+                change("join", &group, "a"),
+                change("join", &group, "b"),
+            ];
             let after = social.follow(&transaction(at, &all));
             assert_eq!(after.befriended.len(), usize::from(at == 3));
             assert_eq!(after.pair_messages.len(), usize::from(at == 3));
@@ -317,7 +337,10 @@ mod tests {
         social.follow(&transaction(4, &[change("join", "g", "c")]));
         let last = |user: &str| social.talks_of(user)["g:g"].clone();
         assert_eq!((last("a").last.unwrap().seq, last("a").state), (2, "left"));
-        assert_eq!((last("b").last.unwrap().seq, last("b").state), (3, "active"));
+        assert_eq!(
+            (last("b").last.unwrap().seq, last("b").state),
+            (3, "active")
+        );
         assert_eq!(last("c").last.unwrap().sender, "c");
     }
 }
