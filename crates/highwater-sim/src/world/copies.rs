@@ -262,11 +262,13 @@ impl World {
     /// The device's power was off, and is on again. `writing`: it went off within
     /// a transaction.
     ///
-    /// Such a transaction may be there, whole: when it writes again what was lost
-    /// before, page for page, the end of the lost one that still lies in the log
-    /// makes it complete (seed 219031).
+    /// What was lost before may be there again, whole: a transaction that writes
+    /// page for page what was lost finds the rest of it still in the log, past its
+    /// own end, as SQLite's checksums go on from frame to frame. So one that was
+    /// cut off may be complete (seed 219031), and one that was not is followed by
+    /// those that once followed it (seed 254290).
     pub(super) fn power_cycle(&mut self, at: usize, kept: Kept, writing: bool) -> Verdict {
-        let mut journal = std::mem::take(&mut self.devices[at].journal);
+        let journal = std::mem::take(&mut self.devices[at].journal);
         let damaged = self.devices[at].file_damaged;
         self.devices[at].die();
         let mut random = self.random.fork();
@@ -284,34 +286,44 @@ impl World {
         if damaged {
             self.devices[at].taint_all(&all);
         } else if !journal.is_empty() {
-            let known = if writing {
-                self.devices[at].lost.len()
-            } else {
-                0
+            let lost = &self.devices[at].lost;
+            let follows = |at: usize| {
+                let newest = journal.last().map(|last| &last.records);
+                writing || lost[..at].iter().any(|then| Some(&then.records) == newest)
             };
-            journal.splice(0..0, self.devices[at].lost[..known].to_vec());
+            let returned = (0..lost.len())
+                .rev()
+                .find(|at| lost[*at].records == records && follows(*at));
             let found = journal.iter().rposition(|then| then.records == records);
-            let Some(then) = found else {
-                return Err(Violation::new(
-                    Invariant::I4,
-                    format!("d{at} came back as it never was: {records:?}"),
-                ));
+            let then = match (found, returned) {
+                (Some(then), _) => &journal[then],
+                (None, Some(returned)) => &lost[returned],
+                (None, None) => {
+                    return Err(Violation::new(
+                        Invariant::I4,
+                        format!("d{at} came back as it never was: {records:?}"),
+                    ));
+                }
             };
+            let taints = then.taints.clone();
             // What was wrong then is wrong again.
-            self.devices[at].taints.clone_from(&journal[then].taints);
-            if then < known {
-                self.coverage.met("device completed a lost transaction");
+            self.devices[at].taints = taints;
+            if found.is_none() {
+                self.coverage.met("device got back what it had lost");
             }
+            let kept_up_to = found.map_or(journal.len(), |then| then + 1);
             self.devices[at]
                 .lost
-                .extend_from_slice(&journal[(then + 1).max(known)..]);
+                .extend_from_slice(&journal[kept_up_to..]);
             let newest = journal.last().is_some_and(|last| last.records == records);
-            if !newest {
+            if !newest && found.is_some() {
                 self.coverage.met("device lost its newest transactions");
             }
-            demand(newest || kept != Kept::All, Invariant::I4, || {
-                format!("d{at} was killed, and lost what it had committed")
-            })?;
+            demand(
+                newest || found.is_none() || kept != Kept::All,
+                Invariant::I4,
+                || format!("d{at} was killed, and lost what it had committed"),
+            )?;
         }
         self.committed(at, &all)?;
         self.devices[at].replica.sync();
