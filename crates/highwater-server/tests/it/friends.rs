@@ -477,3 +477,32 @@ async fn deleting_on_one_side_and_a_changed_profile_still_tell_the_other_device_
     }
     assert_eq!(store.backlog().await.unwrap().jobs, 0);
 }
+
+/// OpenIM's devices pull them whole.
+#[tokio::test]
+async fn requests_and_blocks_come_to_a_device_as_what_changed() {
+    let store = store();
+    for id in ["x", "y"] {
+        run(&store, request(id, "a")).await.unwrap();
+        run(&store, block("a", &format!("{id}{id}"))).await.unwrap();
+    }
+    let server = Running::start(store.clone()).await;
+    let mut device = server.user("a").await;
+    let requests = device.list("friend_requests", "a").await;
+    let blocks = device.list("blocks", "a").await;
+    run(&store, request("z", "a")).await.unwrap();
+    run(&store, reject("a", "x", "")).await.unwrap();
+    run(&store, unblock("a", "yy")).await.unwrap();
+    for (kind, copy, rows, deleted) in [
+        ("friend_requests", &requests, vec!["z"], vec!["x"]),
+        ("blocks", &blocks, vec![], vec!["yy"]),
+    ] {
+        let Answer::Delta(delta) = device.ask(since(kind, "a", copy)).await else {
+            panic!("{kind} changed");
+        };
+        assert_eq!(crate::kit::ids(&delta.rows), rows);
+        let gone: Vec<_> = delta.deleted.iter().map(|id| id.as_str()).collect();
+        assert_eq!(gone, deleted);
+    }
+    server.end().await;
+}

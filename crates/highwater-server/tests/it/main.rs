@@ -3,6 +3,7 @@
 
 mod audit;
 mod bad_input;
+mod deleting;
 mod encodings;
 mod failing_store;
 mod fanout;
@@ -15,6 +16,8 @@ mod kit;
 mod logs;
 mod operating;
 mod people;
+mod people_model;
+mod profiles;
 mod receipts;
 mod rights;
 mod rules;

@@ -114,10 +114,12 @@ pub(crate) async fn ids(store: &impl Store, kind: &str, owner: &str) -> Vec<Stri
 }
 
 pub(crate) async fn item<P: Payload>(store: &impl Store, kind: &str, owner: &str, id: &str) -> P {
-    let items = items(store, &key(kind, owner)).await.into_iter();
-    let found = items.map(|(at, item)| (at == id).then_some(item));
-    let found = found.flatten().next();
-    found.unwrap_or_else(|| panic!("{kind}/{owner} has no {id}"))
+    let rows = rows(store, &key(kind, owner)).await.into_iter();
+    let mut found = rows.filter(|(at, _)| at.as_str() == id);
+    let (_, payload) = found
+        .next()
+        .unwrap_or_else(|| panic!("{kind}/{owner} has no {id}"));
+    P::decode(&payload).unwrap()
 }
 
 pub(crate) async fn version(store: &impl Store, kind: &str, owner: &str) -> u64 {
