@@ -6,7 +6,9 @@
 //! change of membership writes both lists in one transaction, so a user's
 //! `groups` moves whenever a right of theirs does (`rights` builds on that).
 
+mod conversation;
 mod directory;
+mod elements;
 mod fanout;
 mod group;
 mod ids;
@@ -15,6 +17,7 @@ mod operations;
 pub mod permissions;
 mod ranks;
 mod rights;
+mod words;
 
 pub use directory::{BatchOutcome, Changed, Directory};
 pub use fanout::FanOut;
@@ -22,9 +25,11 @@ pub use group::profile_of;
 pub use ids::{GroupId, UserId};
 pub use import::{Change, ImportRequest};
 pub use operations::{
-    Create, Describe, Dismiss, Invite, InviteOutcome, Join, Leave, Remove, RemoveOutcome, SetRole,
+    Announce, Approve, Create, Describe, Description, Dismiss, Invite, InviteOutcome, Join,
+    JoinOutcome, Leave, MuteGroup, MuteMember, Reject, Remove, RemoveOutcome, Rules,
+    SetMemberExtra, SetNickname, SetRole, SetRules, Transfer, Withdraw,
 };
-pub use rights::{Held, Rights, own_list};
+pub use rights::{Held, Rights, beside, own_list};
 
 use highwater_protocol::kinds;
 

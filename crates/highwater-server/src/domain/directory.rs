@@ -107,7 +107,8 @@ impl<S: Store> Directory<S> {
     /// Takes a user into a group.
     ///
     /// # Errors
-    /// `group_not_found`, `already_member`, or what the store could not do.
+    /// `group_not_found`, `already_member`, `join_refused`, or what the store could
+    /// not do.
     pub async fn join(&self, operation: Join) -> Result<Changed, Refusal> {
         Ok(self.write(operation).await?.1)
     }

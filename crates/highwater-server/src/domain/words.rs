@@ -1,0 +1,29 @@
+//! How long the words may be that users write.
+
+use highwater_protocol::Refusal;
+
+/// Bytes in an avatar.
+pub(super) const AVATAR_BYTES: usize = 1_024;
+/// Bytes in a nickname.
+pub(super) const NICKNAME_BYTES: usize = 256;
+/// Bytes in what somebody says with an application, and in the answer to it.
+pub(super) const MESSAGE_BYTES: usize = 1_024;
+/// Bytes in where somebody comes from.
+pub(super) const SOURCE_BYTES: usize = 64;
+/// Bytes in an announcement.
+pub(super) const ANNOUNCEMENT_BYTES: usize = 4_096;
+/// Bytes in a draft.
+pub(super) const DRAFT_BYTES: usize = 4_096;
+/// Bytes in the preview of a message.
+pub(super) const PREVIEW_BYTES: usize = 1_024;
+
+/// Checks a text.
+///
+/// # Errors
+/// An over-long one, at `field`.
+pub(super) fn check_words(field: &str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
+    match text.len() > bytes_max {
+        true => Err(Refusal::too_large(field, text.len(), bytes_max)),
+        false => Ok(()),
+    }
+}
