@@ -6,21 +6,34 @@
 //! change of membership writes both lists in one transaction, so a user's
 //! `groups` moves whenever a right of theirs does (`rights` builds on that).
 
+mod blocks;
+mod collation;
 mod conversation;
 mod directory;
-mod elements;
+mod element;
 mod fanout;
+mod friend_import;
+mod friends;
 mod group;
+mod holders;
 mod ids;
 mod import;
 mod operations;
+mod people;
 pub mod permissions;
+mod profiles;
 mod ranks;
 mod rights;
 mod words;
 
+pub use blocks::{BlockUser, UnblockUser};
 pub use directory::{BatchOutcome, Changed, Directory};
 pub use fanout::FanOut;
+pub use friend_import::{CheckedPair, FriendPair, ImportFriendOutcome, ImportFriends};
+pub use friends::{
+    AcceptFriend, ChangeFriend, DeleteFriend, FriendChange, RejectFriend, RequestFriend,
+    RequestFriendOutcome, Sides, WithdrawFriendRequest,
+};
 pub use group::profile_of;
 pub use ids::{GroupId, UserId};
 pub use import::{Change, ImportRequest};
@@ -29,6 +42,7 @@ pub use operations::{
     JoinOutcome, Leave, MuteGroup, MuteMember, Reject, Remove, RemoveOutcome, Rules,
     SetMemberExtra, SetNickname, SetRole, SetRules, Transfer, Withdraw,
 };
+pub use profiles::{DeleteUser, DescribeUser, ProfileChange};
 pub use rights::{Held, Rights, beside, own_list};
 
 use highwater_protocol::kinds;

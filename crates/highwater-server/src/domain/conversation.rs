@@ -1,7 +1,7 @@
 //! A user's conversation within a transaction: the item of their list, and the
 //! moves that keep it in step with the groups that they are in.
 
-use super::elements::{load, load_header, save};
+use super::element::{found, put};
 use super::{GroupId, UserId, ranks};
 use highwater_protocol::ItemId;
 use highwater_protocol::kinds::{
@@ -31,7 +31,7 @@ pub(super) async fn load_conversation(
     user: &UserId,
     item: &ItemId,
 ) -> Result<Option<Conversation>, StoreError> {
-    load(txn, &user.conversations(), item).await
+    found(txn, &user.conversations(), item).await
 }
 
 /// Writes a conversation of `user`.
@@ -42,8 +42,7 @@ pub(super) async fn save_conversation(
     conversation: &Conversation,
 ) -> Result<(), StoreError> {
     let rank = ranks::of_conversation(conversation);
-    save(txn, &user.conversations(), item, rank, conversation).await?;
-    Ok(())
+    put(txn, &user.conversations(), item, rank, conversation).await
 }
 
 /// A user enters a group: they have its conversation, which begins now, with the
@@ -116,7 +115,7 @@ pub(super) async fn activity_of(
     txn: &mut impl WriteTxn,
     group: &GroupId,
 ) -> Result<Option<GroupActivity>, StoreError> {
-    load_header(txn, &group.activity()).await
+    found(txn, &group.activity(), &ItemId::header()).await
 }
 
 /// The newer one, by sequence.

@@ -1,90 +1,46 @@
-//! The fan-out: work that a transaction left to be done in many lists.
+//! Fan-out: what one write leaves to be done in many lists.
 //!
-//! A job names what to recompute, never a value, and for which life of a list:
-//! a step that is repeated after a crash changes nothing more, and one that is
-//! late hits nothing that came after. Each kind of job is a module of its own.
+//! Such a write queues a job in its own transaction; a worker carries it out in
+//! steps of bounded size, each a transaction of its own. A job says what to
+//! recompute, never a value, and a step recomputes it from what is there then: a
+//! worker that died anywhere is followed by one that starts the job over, and
+//! finds that what was done needs nothing more.
 
+mod deleted;
 mod dismissed;
+mod forgotten;
+mod job;
+mod renamed;
+mod reranked;
 mod shared;
+mod targets;
 
-pub(super) use dismissed::Dismissed;
-pub(super) use shared::Shared;
+pub(super) use job::{Dismissed, Job, Shared};
 
+use super::BATCH;
 use crate::clock::Clock;
 use crate::stop::Stop;
-use bytes::Bytes;
-use highwater_store::{JobId, Store, StoreError, Write, WriteError};
+use highwater_core::reads::{Item, ListState, PageLimit, Payloads, Reads as _};
+use highwater_protocol::{ListKey, OrderKey};
+use highwater_store::{Abort, JobId, Store, StoreError, Write, WriteError, WriteTxn};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::fmt;
+use std::slice;
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Jobs that are read from the queue at once.
 const JOBS_PER_READ: usize = 64;
+/// Tombstones that one `discard` forgets at least, if there are any.
+const TOMBSTONES_PER_DISCARD: u64 = 1_000;
 /// How long the queue is left alone if nothing wakes the worker.
 const POLL: Duration = Duration::from_secs(30);
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// What a transaction left to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Job {
-    /// A group was dismissed.
-    Dismissed(Dismissed),
-    /// A group was found large.
-    Shared(Shared),
-}
-
-/// A job as it is stored.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Stored {
-    Dismissed(dismissed::Stored),
-    Shared(shared::Stored),
-}
-
-impl Job {
-    pub(super) fn encode(&self) -> Bytes {
-        let stored = match self {
-            Self::Dismissed(job) => Stored::Dismissed(job.stored()),
-            Self::Shared(job) => Stored::Shared(job.stored()),
-        };
-        serde_json::to_vec(&stored)
-            .unwrap_or_else(|error| unreachable!("a job is always JSON: {error}"))
-            .into()
-    }
-
-    /// `None`: a job of some newer server.
-    fn decode(payload: &[u8]) -> Option<Self> {
-        match serde_json::from_slice(payload).ok()? {
-            Stored::Dismissed(stored) => Dismissed::read(&stored).map(Self::Dismissed),
-            Stored::Shared(stored) => Shared::read(&stored).map(Self::Shared),
-        }
-    }
-}
-
-/// What the steps of a job are taken with.
-struct Steps<'a, S> {
-    store: &'a S,
-    clock: &'a Clock,
-    stop: &'a Stop,
-}
-
-impl<S: Store> Steps<'_, S> {
-    /// Takes a step. It is refused by nothing but the store, and may be repeated
-    /// when its outcome is not known.
-    async fn take<W: Write<Refusal = Infallible>>(&self, step: W) -> Result<W::Output, StoreError> {
-        match self.store.write(self.clock.now_ms(), step).await {
-            Ok(committed) => Ok(committed.output),
-            Err(WriteError::NotCommitted(error) | WriteError::Unknown(error)) => Err(error),
-            Err(WriteError::Refused(never)) => match never {},
-        }
-    }
-}
-
-/// Carries out what is queued.
+/// Carries out what writes leave to be done.
 #[derive(Debug)]
 pub struct FanOut<S> {
     store: S,
@@ -145,25 +101,77 @@ impl<S: Store> FanOut<S> {
 
     /// Does all that is queued, or what it gets to before it is told to stop.
     async fn drain(&self, clock: &Clock, stop: &Stop) -> Result<(), StoreError> {
-        let store = &self.store;
-        let steps = Steps { store, clock, stop };
         loop {
-            let mut worked = false;
-            for job in self.store.jobs(JOBS_PER_READ).await? {
-                let Some(known) = Job::decode(&job.payload) else {
-                    self.skip(job.id);
-                    continue;
-                };
-                match known {
-                    Job::Dismissed(dismissed) => dismissed.carry_out(job.id, &steps).await?,
-                    Job::Shared(shared) => shared.carry_out(job.id, &steps).await?,
+            let work = self.queued().await?;
+            for Work { job, ids } in &work {
+                if stop.is_said() {
+                    return Ok(());
                 }
-                worked = true;
+                match job {
+                    Job::Dismissed(job) => self.dismissed(job, ids, clock, stop).await?,
+                    Job::Shared(job) => self.shared(job, ids, clock, stop).await?,
+                    Job::Renamed(user) => self.renamed(user, ids, clock, stop).await?,
+                    Job::Reranked(user) => self.reranked(user, ids, clock, stop).await?,
+                    Job::Deleted(user) => self.deleted(user, ids, clock, stop).await?,
+                    Job::Forgotten(list) => self.forgotten(list, ids, clock, stop).await?,
+                }
             }
-            if !worked || stop.is_said() {
+            if work.is_empty() {
                 return Ok(());
             }
         }
+    }
+
+    /// The oldest jobs, in their order. Equal ones are one piece of work: each of
+    /// them is done by recomputing after the last was queued.
+    async fn queued(&self) -> Result<Vec<Work>, StoreError> {
+        let mut work = Vec::<Work>::new();
+        for queued in self.store.jobs(JOBS_PER_READ).await? {
+            let Some(job) = Job::decode(&queued.payload) else {
+                self.skip(queued.id);
+                continue;
+            };
+            match work.iter_mut().find(|work| work.job == job) {
+                Some(same) => same.ids.push(queued.id),
+                None => work.push(Work {
+                    job,
+                    ids: vec![queued.id],
+                }),
+            }
+        }
+        Ok(work)
+    }
+
+    /// One page of a list, as it is now, and where the next begins.
+    async fn page(
+        &self,
+        list: &ListKey,
+        after: Option<&OrderKey>,
+    ) -> Result<(Vec<Item>, Option<OrderKey>), StoreError> {
+        let snapshot = self.store.snapshot(slice::from_ref(list)).await?;
+        let ListState::Live(head) = snapshot.state(list).await? else {
+            return Ok((Vec::new(), None));
+        };
+        let limit = PageLimit {
+            rows: BATCH,
+            bytes: usize::MAX,
+        };
+        let read = snapshot
+            .scan(list, head.version, after, Payloads::All, limit)
+            .await?;
+        Ok((read.rows, read.next))
+    }
+
+    /// A step of a job.
+    async fn step<W: Write>(&self, clock: &Clock, step: W) -> Result<W::Output, StoreError>
+    where
+        W::Refusal: fmt::Display,
+    {
+        settle(self.store.write(clock.now_ms(), step).await)
+    }
+
+    async fn complete(&self, clock: &Clock, jobs: &[JobId]) -> Result<(), StoreError> {
+        self.step(clock, Complete(jobs.to_vec())).await
     }
 
     fn skip(&self, job: JobId) {
@@ -176,49 +184,41 @@ impl<S: Store> FanOut<S> {
     }
 }
 
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use crate::domain::GroupId;
-    use highwater_protocol::{Lineage, Point, Version};
+/// Equal jobs.
+struct Work {
+    job: Job,
+    ids: Vec<JobId>,
+}
 
-    fn point(lineage: u64, version: u64) -> Point {
-        Point {
-            lineage: Lineage::new(lineage).unwrap(),
-            version: Version::new(version),
-        }
+/// Takes jobs off the queue that are done.
+struct Complete(Vec<JobId>);
+
+impl Write for Complete {
+    type Output = ();
+    type Refusal = Infallible;
+
+    fn lists(&self) -> Vec<ListKey> {
+        Vec::new()
     }
 
-    #[test]
-    fn a_job_reads_back_and_one_of_a_newer_server_is_left_alone() {
-        let group = || GroupId::new("org/team \"é\"").unwrap();
-        let dismissed = Job::Dismissed(Dismissed {
-            group: group(),
-            ended: point(0xfeed, 7),
-            requests: Some(point(0xbeef, 9)),
-            activity: Lineage::new(5),
-        });
-        let shared = Job::Shared(Shared {
-            group: group(),
-            activity: Lineage::new(6).unwrap(),
-        });
-        for job in [dismissed, shared] {
-            assert_eq!(Job::decode(&job.encode()), Some(job));
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Abort<Infallible>> {
+        for job in &self.0 {
+            txn.complete(*job).await?;
         }
-        assert_eq!(Job::decode(br#"{"renamed":{"user":"u"}}"#), None);
-        assert_eq!(Job::decode(b""), None);
+        Ok(())
     }
+}
 
-    #[test]
-    fn a_job_that_an_older_server_queued_is_still_carried_out() {
-        let older = br#"{"dismissed":{"group":"g","lineage":"00000000000000ff","version":3}}"#;
-        let job = Job::Dismissed(Dismissed {
-            group: GroupId::new("g").unwrap(),
-            ended: point(0xff, 3),
-            requests: None,
-            activity: None,
-        });
-        assert_eq!(Job::decode(older), Some(job));
+/// A write of the worker is refused by nothing but the store, and may be
+/// repeated when its outcome is not known.
+fn settle<T, R: fmt::Display>(
+    result: Result<highwater_store::Committed<T>, WriteError<R>>,
+) -> Result<T, StoreError> {
+    match result {
+        Ok(committed) => Ok(committed.output),
+        Err(WriteError::NotCommitted(error) | WriteError::Unknown(error)) => Err(error),
+        Err(WriteError::Refused(no)) => Err(StoreError::Corrupt(format!(
+            "a step of the fan-out was refused: {no}"
+        ))),
     }
 }

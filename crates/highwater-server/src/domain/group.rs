@@ -2,15 +2,16 @@
 //! keep the two kinds of list in step.
 
 use super::conversation::{activity_of, enter_group, leave_group};
-use super::elements::{decoded, living, load, load_header, save, save_header};
+use super::element::{decoded, found, put};
 use super::fanout::{Dismissed, Job};
+use super::people::existing_user;
 use super::{GroupId, UserId, ranks};
+use highwater_core::Head;
 use highwater_core::reads::ListState;
-use highwater_core::{Effect, Head};
 use highwater_protocol::kinds::{
     ConversationState, GroupProfile, JoinedGroup, LastMessage, Member, Payload, Role, UserProfile,
 };
-use highwater_protocol::{Code, ItemId, ListKey, Point, Refusal};
+use highwater_protocol::{Code, ItemId, ListKey, Point, Rank, Refusal};
 use highwater_store::{Abort, StoreError, WriteTxn};
 
 /// Why a rule or the store stopped an operation.
@@ -60,7 +61,7 @@ impl<'a, T: WriteTxn> Group<'a, T> {
     /// What the group says about itself.
     pub(super) async fn profile(&mut self) -> Result<GroupProfile, Stop> {
         self.existing().await?;
-        match load_header(self.txn, &self.members).await? {
+        match found(self.txn, &self.members, &ItemId::header()).await? {
             Some(profile) => Ok(profile),
             None => Err(Abort::Store(StoreError::Corrupt(format!(
                 "{} has no header",
@@ -71,13 +72,13 @@ impl<'a, T: WriteTxn> Group<'a, T> {
 
     /// Writes the profile, and creates the group with it.
     pub(super) async fn put_profile(&mut self, profile: &GroupProfile) -> Result<(), StoreError> {
-        save_header(self.txn, &self.members, profile).await?;
-        Ok(())
+        let (header, first) = (ItemId::header(), Rank::default());
+        put(self.txn, &self.members, &header, first, profile).await
     }
 
     /// A user's membership, if they are in.
     pub(super) async fn member(&mut self, user: &UserId) -> Result<Option<Member>, StoreError> {
-        load(self.txn, &self.members, user.as_item()).await
+        found(self.txn, &self.members, user.as_item()).await
     }
 
     /// Owners in the order of joining, at most `limit`.
@@ -104,6 +105,21 @@ impl<'a, T: WriteTxn> Group<'a, T> {
         Ok(owners.iter().any(|(owner, _)| owner != user))
     }
 
+    /// Who stands first among the members, apart from one who leaves: an owner,
+    /// else the oldest admin, else the oldest member.
+    pub(super) async fn first_but(
+        &mut self,
+        leaving: &UserId,
+    ) -> Result<Option<(UserId, Member)>, StoreError> {
+        // The header, and the one who leaves, may stand before.
+        for item in self.txn.scan(&self.members, None, 3).await? {
+            if let Some(user) = UserId::of_member(&item.id).filter(|user| user != leaving) {
+                return Ok(Some((user, decoded(&self.members, &item)?)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes a user in: a row in both lists, with what they say about themselves,
     /// and the group's conversation in theirs. Whatever they applied for is done.
     ///
@@ -113,18 +129,14 @@ impl<'a, T: WriteTxn> Group<'a, T> {
     ///
     /// Refused with `user_not_found` if the user is being deleted.
     pub(super) async fn admit(&mut self, user: &UserId, member: Member) -> Result<(), Stop> {
-        let profile = living(self.txn, user).await?;
+        let profile = existing_user(self.txn, user, "user").await?;
         let joined = JoinedGroup {
             joined_at_ms: member.joined_at_ms,
         };
         self.put_member(user, &described(member, profile)).await?;
         let (groups, item) = (user.groups(), self.id.as_item());
-        let rank = ranks::of_group(&joined);
-        let put = save(self.txn, &groups, item, rank.clone(), &joined).await?;
-        if put == Effect::Unchanged {
-            self.txn.delete(&groups, item).await?;
-            save(self.txn, &groups, item, rank, &joined).await?;
-        }
+        self.txn.delete(&groups, item).await?;
+        put(self.txn, &groups, item, ranks::of_group(&joined), &joined).await?;
         enter_group(self.txn, user, self.id, joined.joined_at_ms).await?;
         Ok(self.drop_request(user).await?)
     }
@@ -143,12 +155,20 @@ impl<'a, T: WriteTxn> Group<'a, T> {
         self.txn.delete(&self.members, user.as_item()).await?;
         let activity = activity_of(self.txn, self.id).await?;
         let last = activity.and_then(|activity| activity.last);
-        self.forget(user, ConversationState::Left, last).await
+        self.part(user, ConversationState::Left, last).await
+    }
+
+    /// Takes the group, which ends, out of a user's `groups`, and ends its
+    /// conversation.
+    pub(super) async fn forget(&mut self, user: &UserId) -> Result<(), StoreError> {
+        let activity = activity_of(self.txn, self.id).await?;
+        let last = activity.and_then(|activity| activity.last);
+        self.part(user, ConversationState::Ended, last).await
     }
 
     /// Takes the group out of a user's `groups`, and marks its conversation, which
     /// keeps the last message, of which `last` is what the group knew.
-    pub(super) async fn forget(
+    pub(super) async fn part(
         &mut self,
         user: &UserId,
         state: ConversationState,
@@ -159,17 +179,6 @@ impl<'a, T: WriteTxn> Group<'a, T> {
         leave_group(self.txn, user, self.id, state, last).await
     }
 
-    /// Ends the group with the lists of it that `user`, who is still in it, sees
-    /// change at once.
-    pub(super) async fn dismiss_seen_by(&mut self, user: Option<&UserId>) -> Result<(), Stop> {
-        if let Some(user) = user {
-            let activity = activity_of(self.txn, self.id).await?;
-            let last = activity.and_then(|activity| activity.last);
-            self.forget(user, ConversationState::Ended, last).await?;
-        }
-        self.dismiss().await
-    }
-
     /// Writes a member's row alone.
     pub(super) async fn put_member(
         &mut self,
@@ -177,8 +186,7 @@ impl<'a, T: WriteTxn> Group<'a, T> {
         member: &Member,
     ) -> Result<(), StoreError> {
         let rank = ranks::of_member(member);
-        save(self.txn, &self.members, user.as_item(), rank, member).await?;
-        Ok(())
+        put(self.txn, &self.members, user.as_item(), rank, member).await
     }
 
     /// Ends the group, in O(1). Its users' lists follow: that work is queued.

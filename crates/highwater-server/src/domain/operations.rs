@@ -19,15 +19,12 @@ pub use membership::{
 pub use settings::{Announce, Describe, Description, MuteGroup, Rules, SetRules};
 
 use super::group::{Group, Stop, not_found};
+use super::people::{by, refuse};
 use super::permissions::{Allowed, OnGroup, OnUser, Standing};
 use super::{Actor, UserId};
 use highwater_protocol::kinds::{Circle, GroupProfile, Member};
-use highwater_protocol::{Code, Refusal};
+use highwater_protocol::Code;
 use highwater_store::{Abort, WriteTxn};
-
-pub(super) fn refuse(code: Code, field: &str, message: &str) -> Stop {
-    Abort::Refused(Refusal::new(code, message).at(field))
-}
 
 fn not_member() -> Stop {
     let message = "the user is not a member of the group";
@@ -45,14 +42,6 @@ fn owner_required() -> Stop {
         "user",
         "the only owner cannot go while others remain: make another member the owner first",
     )
-}
-
-/// Who did it, as items name them.
-pub(super) fn by(actor: &Actor) -> String {
-    match actor {
-        Actor::User(user) => user.as_str().to_owned(),
-        Actor::Service => String::new(),
-    }
 }
 
 /// Lets the asker pass if they may do this to the lists of `user`.

@@ -1,7 +1,5 @@
 //! How long the words may be that users write.
 
-use highwater_protocol::Refusal;
-
 /// Bytes in an avatar.
 pub(super) const AVATAR_BYTES: usize = 1_024;
 /// Bytes in a nickname.
@@ -16,14 +14,3 @@ pub(super) const ANNOUNCEMENT_BYTES: usize = 4_096;
 pub(super) const DRAFT_BYTES: usize = 4_096;
 /// Bytes in the preview of a message.
 pub(super) const PREVIEW_BYTES: usize = 1_024;
-
-/// Checks a text.
-///
-/// # Errors
-/// An over-long one, at `field`.
-pub(super) fn check_words(field: &str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
-    match text.len() > bytes_max {
-        true => Err(Refusal::too_large(field, text.len(), bytes_max)),
-        false => Ok(()),
-    }
-}

@@ -6,55 +6,15 @@
 //! leaves their lists, and its conversation ends. A group that was created again
 //! in the meantime is therefore never hit.
 
-use super::Steps;
-use crate::domain::elements::{decoded, load};
-use crate::domain::group::Group;
-use crate::domain::{BATCH, GroupId, UserId};
-use highwater_protocol::kinds::{ConversationState, GroupActivity, JoinRequest, LastMessage};
-use highwater_protocol::{ItemId, Lineage, ListKey, Point, Version};
+use super::super::element::{decoded, has};
+use super::super::group::Group;
+use super::super::{BATCH, UserId};
+use super::job::Dismissed;
+use super::{Clock, FanOut, Stop, TOMBSTONES_PER_DISCARD};
+use highwater_protocol::kinds::{ConversationState, GroupActivity, LastMessage};
+use highwater_protocol::{ItemId, Lineage, ListKey, Point};
 use highwater_store::{Abort, JobId, Store, StoreError, Write, WriteTxn};
-use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
-
-/// Tombstones that one `discard` forgets at least, if there are any.
-const TOMBSTONES_PER_DISCARD: u64 = 1_000;
-
-/// What a dismissal leaves to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::domain) struct Dismissed {
-    /// Which group.
-    pub(in crate::domain) group: GroupId,
-    /// Where the life of its members ended: it left no more tombstones than it
-    /// had versions.
-    pub(in crate::domain) ended: Point,
-    /// The same of its applications, if there were any.
-    pub(in crate::domain) requests: Option<Point>,
-    /// Which life of its activity ended, if it was large.
-    pub(in crate::domain) activity: Option<Lineage>,
-}
-
-/// The job as it is stored. (Older servers knew of the members only.)
-#[derive(Serialize, Deserialize)]
-pub(super) struct Stored {
-    group: String,
-    lineage: String,
-    version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    requests: Option<(String, u64)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    activity: Option<String>,
-}
-
-fn lineage(text: &str) -> Option<Lineage> {
-    Lineage::new(u64::from_str_radix(text, 16).ok()?)
-}
-
-fn point(text: &str, version: u64) -> Option<Point> {
-    Some(Point {
-        lineage: lineage(text)?,
-        version: Version::new(version),
-    })
-}
 
 /// Which of the ended lists is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,78 +23,53 @@ enum Phase {
     Requests,
 }
 
-impl Dismissed {
-    pub(super) fn stored(&self) -> Stored {
-        let requests = self.requests.map(|requests| {
-            let Point { lineage, version } = requests;
-            (lineage.to_string(), version.get())
-        });
-        Stored {
-            group: self.group.as_str().to_owned(),
-            lineage: self.ended.lineage.to_string(),
-            version: self.ended.version.get(),
-            requests,
-            activity: self.activity.map(|activity| activity.to_string()),
-        }
-    }
-
-    pub(super) fn read(stored: &Stored) -> Option<Self> {
-        let requests = match &stored.requests {
-            Some((text, version)) => Some(point(text, *version)?),
-            None => None,
-        };
-        let activity = match &stored.activity {
-            Some(text) => Some(lineage(text)?),
-            None => None,
-        };
-        Some(Self {
-            group: GroupId::new(&stored.group).ok()?,
-            ended: point(&stored.lineage, stored.version)?,
-            requests,
-            activity,
-        })
-    }
-
-    pub(super) async fn carry_out<S: Store>(
+impl<S: Store> FanOut<S> {
+    pub(super) async fn dismissed(
         &self,
-        job: JobId,
-        steps: &Steps<'_, S>,
+        dismissed: &Dismissed,
+        jobs: &[JobId],
+        clock: &Clock,
+        stop: &Stop,
     ) -> Result<(), StoreError> {
-        let last = match self.requests {
+        let last = match dismissed.requests {
             Some(_) => Phase::Requests,
             None => Phase::Members,
         };
-        if self.clear(Phase::Members, last, job, steps).await? && last == Phase::Requests {
-            self.clear(last, last, job, steps).await?;
+        for phase in [Phase::Members, Phase::Requests] {
+            let completes = if phase == last { jobs } else { &[] };
+            if !self.clear(dismissed, phase, completes, clock, stop).await? || phase == last {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// Clears what one list left behind; with the `last` one the job is done.
-    /// Whether it was all.
-    async fn clear<S: Store>(
+    /// Clears what one list left behind, and completes jobs with it. Whether it
+    /// was all.
+    async fn clear(
         &self,
+        dismissed: &Dismissed,
         phase: Phase,
-        last: Phase,
-        job: JobId,
-        steps: &Steps<'_, S>,
+        jobs: &[JobId],
+        clock: &Clock,
+        stop: &Stop,
     ) -> Result<bool, StoreError> {
-        let (list, ended) = self.ended(phase);
+        let (list, ended) = phase.ended(dismissed);
         let mut tombstones = ended.version.get();
-        while !steps.stop.is_said() {
+        while !stop.is_said() {
             let list = list.clone();
             let lineage = ended.lineage;
-            let found = steps.take(Find { list, lineage }).await?;
+            let found = self.step(clock, Find { list, lineage }).await?;
             let only_tombstones = found.is_empty();
             let clear = Clear {
-                dismissed: self.clone(),
+                dismissed: dismissed.clone(),
                 phase,
                 found,
-                completes: (tombstones <= TOMBSTONES_PER_DISCARD).then_some(job),
-                is_last: phase == last,
+                completes: tombstones <= TOMBSTONES_PER_DISCARD,
+                jobs: jobs.to_vec(),
             };
-            if steps.take(clear).await? {
-                tracing::debug!(job = job.0, group = %self.group, ?phase, "a dismissal is carried out");
+            if self.step(clock, clear).await? {
+                tracing::debug!(group = %dismissed.group, ?phase, "a dismissal is carried out");
                 return Ok(true);
             }
             if only_tombstones {
@@ -143,11 +78,13 @@ impl Dismissed {
         }
         Ok(false)
     }
+}
 
-    fn ended(&self, phase: Phase) -> (ListKey, Point) {
-        match (phase, self.requests) {
-            (Phase::Requests, Some(requests)) => (self.group.join_requests(), requests),
-            _ => (self.group.members(), self.ended),
+impl Phase {
+    fn ended(self, dismissed: &Dismissed) -> (ListKey, Point) {
+        match (self, dismissed.requests) {
+            (Self::Requests, Some(requests)) => (dismissed.group.join_requests(), requests),
+            _ => (dismissed.group.members(), dismissed.ended),
         }
     }
 }
@@ -181,9 +118,9 @@ struct Clear {
     phase: Phase,
     found: Vec<ItemId>,
     /// If no element is left now, nothing is.
-    completes: Option<JobId>,
-    /// With this list the job is done.
-    is_last: bool,
+    completes: bool,
+    /// Jobs that are done with this list.
+    jobs: Vec<JobId>,
 }
 
 impl Clear {
@@ -197,7 +134,7 @@ impl Clear {
         for user in self.users() {
             if group.member(&user).await?.is_none() {
                 let ended = ConversationState::Ended;
-                group.forget(&user, ended, last.clone()).await?;
+                group.part(&user, ended, last.clone()).await?;
             }
         }
         Ok(())
@@ -221,8 +158,7 @@ impl Clear {
         let group = &self.dismissed.group;
         let requests = group.join_requests();
         for user in self.users() {
-            let pending: Option<JoinRequest> = load(txn, &requests, user.as_item()).await?;
-            if pending.is_none() {
+            if !has(txn, &requests, user.as_item()).await? {
                 let sent = user.sent_join_requests();
                 txn.delete(&sent, group.as_item()).await?;
             }
@@ -253,18 +189,17 @@ impl Write for Clear {
             Phase::Members => self.clear_members(txn).await?,
             Phase::Requests => self.clear_requests(txn).await?,
         }
-        let (list, Point { lineage, .. }) = self.dismissed.ended(self.phase);
+        let (list, Point { lineage, .. }) = self.phase.ended(&self.dismissed);
         txn.discard(&list, lineage, &self.found).await?;
-        let Some(job) = self.completes else {
-            return Ok(false);
-        };
-        let done = txn.remains(&list, lineage, 1).await?.is_empty();
-        if done && self.is_last {
+        let done = self.completes && txn.remains(&list, lineage, 1).await?.is_empty();
+        if done && !self.jobs.is_empty() {
             if let Some(activity) = self.dismissed.activity {
                 let list = self.dismissed.group.activity();
                 txn.discard(&list, activity, &[ItemId::header()]).await?;
             }
-            txn.complete(job).await?;
+            for job in &self.jobs {
+                txn.complete(*job).await?;
+            }
         }
         Ok(done)
     }

@@ -6,62 +6,36 @@
 //! who changes place in between; a member whose conversation says so already is
 //! left alone, so that a worker that died is followed by one that starts over.
 
-use super::Steps;
-use crate::domain::conversation::{item_of_group, load_conversation, save_conversation};
-use crate::domain::group::Group;
-use crate::domain::{BATCH, GroupId, UserId};
+use super::super::conversation::{item_of_group, load_conversation, save_conversation};
+use super::super::group::Group;
+use super::super::{BATCH, UserId};
+use super::job::Shared;
+use super::{Clock, FanOut, Stop};
 use highwater_core::reads::{Change, ListState, PageLimit, Reads as _};
 use highwater_protocol::kinds::ConversationState;
-use highwater_protocol::{Lineage, ListKey, Version};
+use highwater_protocol::{ListKey, Version};
 use highwater_store::{Abort, JobId, Store, StoreError, Write, WriteTxn};
-use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
+use std::slice;
 
-/// Which group's activity is shared from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::domain) struct Shared {
-    /// Which group.
-    pub(in crate::domain) group: GroupId,
-    /// Which life of its activity.
-    pub(in crate::domain) activity: Lineage,
-}
-
-/// The job as it is stored.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Stored {
-    group: String,
-    activity: String,
-}
-
-impl Shared {
-    pub(super) fn stored(&self) -> Stored {
-        Stored {
-            group: self.group.as_str().to_owned(),
-            activity: self.activity.to_string(),
-        }
-    }
-
-    pub(super) fn read(stored: &Stored) -> Option<Self> {
-        Some(Self {
-            group: GroupId::new(&stored.group).ok()?,
-            activity: Lineage::new(u64::from_str_radix(&stored.activity, 16).ok()?)?,
-        })
-    }
-
-    pub(super) async fn carry_out<S: Store>(
+impl<S: Store> FanOut<S> {
+    pub(super) async fn shared(
         &self,
-        job: JobId,
-        steps: &Steps<'_, S>,
+        shared: &Shared,
+        jobs: &[JobId],
+        clock: &Clock,
+        stop: &Stop,
     ) -> Result<(), StoreError> {
         let mut after = Version::ZERO;
-        while !steps.stop.is_said() {
-            let (users, next) = self.members_after(after, steps).await?;
+        while !stop.is_said() {
+            let (users, next) = self.members_after(shared, after).await?;
+            let last = next.is_none();
             let share = Share {
-                shared: self.clone(),
+                shared: shared.clone(),
                 users,
-                completes: next.is_none().then_some(job),
+                completes: if last { jobs.to_vec() } else { Vec::new() },
             };
-            steps.take(share).await?;
+            self.step(clock, share).await?;
             match next {
                 Some(next) => after = next,
                 None => return Ok(()),
@@ -71,18 +45,17 @@ impl Shared {
     }
 
     /// Members who changed after a version of their list, and where to go on;
-    /// `None`: that was all. (Elements of the header and of those who left count
-    /// towards the page.)
-    async fn members_after<S: Store>(
+    /// `None`: that was all. (The header, and those who left, count towards the
+    /// page.)
+    async fn members_after(
         &self,
+        shared: &Shared,
         after: Version,
-        steps: &Steps<'_, S>,
     ) -> Result<(Vec<UserId>, Option<Version>), StoreError> {
-        let members = self.group.members();
-        let lists = [members.clone(), self.group.activity()];
-        let snapshot = steps.store.snapshot(&lists).await?;
+        let members = shared.group.members();
+        let snapshot = self.store.snapshot(slice::from_ref(&members)).await?;
         let limit = PageLimit {
-            rows: BATCH,
+            rows: BATCH - 2,
             bytes: usize::MAX,
         };
         let page = snapshot.changes(&members, after, limit).await?;
@@ -98,10 +71,10 @@ impl Shared {
 /// Says in the conversations of members that their group's activity is shared.
 struct Share {
     shared: Shared,
-    /// At most 250.
+    /// At most 248.
     users: Vec<UserId>,
-    /// The job, if these are the last.
-    completes: Option<JobId>,
+    /// The jobs, if these are the last.
+    completes: Vec<JobId>,
 }
 
 impl Write for Share {
@@ -116,8 +89,8 @@ impl Write for Share {
     }
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Abort<Infallible>> {
-        if let Some(job) = self.completes {
-            txn.complete(job).await?;
+        for job in &self.completes {
+            txn.complete(*job).await?;
         }
         let activity = self.shared.group.activity();
         match txn.state(&activity).await? {

@@ -2,10 +2,11 @@
 //! in.
 
 use super::{already_member, by, refuse, require, require_own};
-use crate::domain::elements::{living, load, profile_of, save};
+use crate::domain::element::{found, has, put};
 use crate::domain::group::{Group, Stop, lists_to_admit};
+use crate::domain::people::{check_text, existing_user, profile_of_user};
 use crate::domain::permissions::{OnGroup, OnUser};
-use crate::domain::words::{MESSAGE_BYTES, SOURCE_BYTES, check_words};
+use crate::domain::words::{MESSAGE_BYTES, SOURCE_BYTES};
 use crate::domain::{Actor, GroupId, UserId, ranks};
 use highwater_protocol::kinds::{JoinPolicy, JoinRequest, Member, RequestState};
 use highwater_protocol::{Code, ListKey, Refusal};
@@ -120,8 +121,8 @@ impl Join {
         source: String,
         at_ms: i64,
     ) -> Result<Self, Refusal> {
-        check_words("message", &message, MESSAGE_BYTES)?;
-        check_words("source", &source, SOURCE_BYTES)?;
+        check_text("message", &message, MESSAGE_BYTES)?;
+        check_text("source", &source, SOURCE_BYTES)?;
         Ok(Self {
             actor,
             group,
@@ -144,7 +145,7 @@ impl Join {
     /// Writes the application to both lists.
     async fn apply<T: WriteTxn>(&self, group: &mut Group<'_, T>) -> Result<(), Stop> {
         let profile = group.profile().await?;
-        let user = living(group.txn, &self.user).await?;
+        let user = existing_user(group.txn, &self.user, "user").await?;
         let request = |name, avatar| JoinRequest {
             name,
             avatar,
@@ -156,9 +157,9 @@ impl Join {
         let sent = request(profile.name, profile.avatar);
         let rank = ranks::of_join_request(&received);
         let (requests, applicant) = (self.group.join_requests(), self.user.as_item());
-        save(group.txn, &requests, applicant, rank.clone(), &received).await?;
+        put(group.txn, &requests, applicant, rank.clone(), &received).await?;
         let (requests, asked) = (self.user.sent_join_requests(), self.group.as_item());
-        save(group.txn, &requests, asked, rank, &sent).await?;
+        put(group.txn, &requests, asked, rank, &sent).await?;
         Ok(())
     }
 }
@@ -175,7 +176,7 @@ impl Reject {
         answer: String,
         at_ms: i64,
     ) -> Result<Self, Refusal> {
-        check_words("answer", &answer, MESSAGE_BYTES)?;
+        check_text("answer", &answer, MESSAGE_BYTES)?;
         Ok(Self {
             actor,
             group,
@@ -251,7 +252,7 @@ impl Write for Withdraw {
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
         require_own(&self.actor, &self.user, OnUser::Withdraw)?;
         let sent = self.user.sent_join_requests();
-        if txn.item(&sent, self.group.as_item()).await?.is_none() {
+        if !has(txn, &sent, self.group.as_item()).await? {
             return Err(no_request());
         }
         Ok(Group::new(txn, &self.group)
@@ -269,7 +270,7 @@ async fn request<T: WriteTxn>(
     user: &UserId,
 ) -> Result<JoinRequest, Stop> {
     let requests = id.join_requests();
-    let request = load(group.txn, &requests, user.as_item()).await?;
+    let request = found(group.txn, &requests, user.as_item()).await?;
     request.ok_or_else(no_request)
 }
 
@@ -313,7 +314,7 @@ impl Write for Reject {
         let requests = self.group.join_requests();
         group.txn.delete(&requests, self.user.as_item()).await?;
         let (sent, asked) = (self.user.sent_join_requests(), self.group.as_item());
-        if let Some(request) = load::<JoinRequest>(group.txn, &sent, asked).await? {
+        if let Some(request) = found::<JoinRequest, _>(group.txn, &sent, asked).await? {
             let rejected = JoinRequest {
                 state: RequestState::Rejected,
                 handled_at_ms: self.at_ms,
@@ -322,7 +323,7 @@ impl Write for Reject {
                 ..request
             };
             let rank = ranks::of_join_request(&rejected);
-            save(group.txn, &sent, asked, rank, &rejected).await?;
+            put(group.txn, &sent, asked, rank, &rejected).await?;
         }
         Ok(())
     }
@@ -337,15 +338,11 @@ impl Invite {
         if group.member(user).await?.is_some() {
             return Ok(InviteOutcome::AlreadyMember);
         }
-        if profile_of(group.txn, user).await?.is_none() {
+        if profile_of_user(group.txn, user).await?.deleting {
             return Ok(InviteOutcome::UserNotFound);
         }
         if let Actor::User(asker) = &self.actor
-            && group
-                .txn
-                .item(&user.blocks(), asker.as_item())
-                .await?
-                .is_some()
+            && has(group.txn, &user.blocks(), asker.as_item()).await?
         {
             return Ok(InviteOutcome::Blocked);
         }

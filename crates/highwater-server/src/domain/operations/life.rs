@@ -1,10 +1,11 @@
 //! The beginning and the end of a group.
 
-use super::{refuse, require};
+use super::{by, refuse, require};
 use crate::domain::group::{Group, Stop, lists_to_admit, lists_to_dismiss, lists_to_expel};
 use crate::domain::ids::{check_description, check_name};
+use crate::domain::people::check_text;
 use crate::domain::permissions::{OnGroup, OnUser};
-use crate::domain::words::{AVATAR_BYTES, check_words};
+use crate::domain::words::AVATAR_BYTES;
 use crate::domain::{Actor, GroupId, Rules, UserId};
 use highwater_protocol::kinds::{Circle, GroupProfile, Member, Role};
 use highwater_protocol::{Code, ListKey, Refusal};
@@ -65,7 +66,7 @@ impl Create {
     /// # Errors
     /// An over-long one, at field `avatar`.
     pub fn with_avatar(mut self, avatar: String) -> Result<Self, Refusal> {
-        check_words("avatar", &avatar, AVATAR_BYTES)?;
+        check_text("avatar", &avatar, AVATAR_BYTES)?;
         self.profile.avatar = avatar;
         Ok(self)
     }
@@ -115,7 +116,7 @@ impl Write for Create {
             let member = Member {
                 role: Role::Owner,
                 joined_at_ms: self.profile.created_at_ms,
-                by: super::by(&self.actor),
+                by: by(&self.actor),
                 ..Member::default()
             };
             group.admit(owner, member).await?;
@@ -138,7 +139,10 @@ impl Write for Dismiss {
         let mut group = Group::new(txn, &self.group);
         require(&self.actor, &mut group, OnGroup::Dismiss).await?;
         // Whoever dismissed it sees it gone at once, in their own lists too.
-        group.dismiss_seen_by(self.asker()).await
+        if let Some(user) = self.asker() {
+            group.forget(user).await?;
+        }
+        group.dismiss().await
     }
 }
 

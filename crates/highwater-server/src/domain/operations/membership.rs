@@ -1,10 +1,10 @@
 //! Members: their roles, what they are called, and how they go.
 
 use super::{not_member, owner_required, refuse, require, require_over, require_own};
-use crate::domain::elements::profile_of;
 use crate::domain::group::{Group, Stop, described, lists_to_dismiss, lists_to_expel};
+use crate::domain::people::{check_text, profile_of_user};
 use crate::domain::permissions::{OnGroup, OnUser, Standing};
-use crate::domain::words::{NICKNAME_BYTES, check_words};
+use crate::domain::words::NICKNAME_BYTES;
 use crate::domain::{Actor, BATCH, GroupId, UserId};
 use highwater_protocol::kinds::{Extra, Member, Role};
 use highwater_protocol::{Code, ListKey, Refusal};
@@ -151,7 +151,7 @@ impl SetNickname {
         user: UserId,
         nickname: String,
     ) -> Result<Self, Refusal> {
-        check_words("nickname", &nickname, NICKNAME_BYTES)?;
+        check_text("nickname", &nickname, NICKNAME_BYTES)?;
         Ok(Self {
             actor,
             group,
@@ -192,7 +192,8 @@ impl Write for Leave {
             return Err(not_member());
         };
         if group.size().await? == 1 {
-            group.dismiss_seen_by(Some(&self.user)).await?;
+            group.forget(&self.user).await?;
+            group.dismiss().await?;
             return Ok(true);
         }
         if member.role == Role::Owner && !group.has_other_owner(&self.user).await? {
@@ -370,7 +371,7 @@ impl Write for SetNickname {
         let mut group = Group::new(txn, &self.group);
         let what = (OnUser::SetNickname, OnGroup::SetNickname);
         let member = own_or_below(&self.actor, &mut group, &self.user, what).await?;
-        let profile = profile_of(group.txn, &self.user).await?.unwrap_or_default();
+        let profile = profile_of_user(group.txn, &self.user).await?;
         let nickname = self.nickname.clone();
         let renamed = described(Member { nickname, ..member }, profile);
         Ok(group.put_member(&self.user, &renamed).await?)

@@ -3,8 +3,9 @@
 use super::{by, require};
 use crate::domain::group::{Group, Stop};
 use crate::domain::ids::{check_description, check_name};
+use crate::domain::people::check_text;
 use crate::domain::permissions::OnGroup;
-use crate::domain::words::{ANNOUNCEMENT_BYTES, AVATAR_BYTES, check_words};
+use crate::domain::words::{ANNOUNCEMENT_BYTES, AVATAR_BYTES};
 use crate::domain::{Actor, GroupId};
 use bytes::Bytes;
 use highwater_protocol::kinds::{Announcement, Circle, Extra, GroupProfile, JoinPolicy};
@@ -104,7 +105,7 @@ impl Describe {
         let words = description.description.as_deref();
         words.map(check_description).transpose()?;
         if let Some(avatar) = avatar {
-            check_words("avatar", avatar, AVATAR_BYTES)?;
+            check_text("avatar", avatar, AVATAR_BYTES)?;
         }
         Ok(Self {
             actor,
@@ -120,7 +121,7 @@ impl Announce {
     /// # Errors
     /// An over-long text, at field `text`.
     pub fn new(actor: Actor, group: GroupId, text: String, at_ms: i64) -> Result<Self, Refusal> {
-        check_words("text", &text, ANNOUNCEMENT_BYTES)?;
+        check_text("text", &text, ANNOUNCEMENT_BYTES)?;
         Ok(Self {
             actor,
             group,
