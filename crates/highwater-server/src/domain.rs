@@ -6,9 +6,11 @@
 //! change of membership writes both lists in one transaction, so a user's
 //! `groups` moves whenever a right of theirs does (`rights` builds on that).
 
+mod activity;
 mod blocks;
 mod collation;
 mod conversation;
+mod conversations;
 mod directory;
 mod element;
 mod fanout;
@@ -26,7 +28,15 @@ mod ranks;
 mod rights;
 mod words;
 
+pub use activity::{
+    ACTIVITIES_PER_REQUEST, Activity, ActivityBody, ActivityConversation, ActivityOf,
+    ActivityOutcome, MENTIONS_PER_MESSAGE, RECIPIENTS_PER_REQUEST, ReportActivity, Reported,
+};
 pub use blocks::{BlockUser, UnblockUser};
+pub use conversations::{
+    ChangeConversation, ClearConversation, ConversationChange, DeleteConversation, Partner,
+    ReadConversation,
+};
 pub use directory::{BatchOutcome, Changed, Directory};
 pub use fanout::FanOut;
 pub use friend_import::{CheckedPair, FriendPair, ImportFriendOutcome, ImportFriends};

@@ -22,8 +22,8 @@ use super::group::{Group, Stop, not_found};
 use super::people::{by, refuse};
 use super::permissions::{Allowed, OnGroup, OnUser, Standing};
 use super::{Actor, UserId};
-use highwater_protocol::kinds::{Circle, GroupProfile, Member};
 use highwater_protocol::Code;
+use highwater_protocol::kinds::{Circle, GroupProfile, Member};
 use highwater_store::{Abort, WriteTxn};
 
 fn not_member() -> Stop {

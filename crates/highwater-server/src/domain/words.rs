@@ -14,3 +14,5 @@ pub(super) const ANNOUNCEMENT_BYTES: usize = 4_096;
 pub(super) const DRAFT_BYTES: usize = 4_096;
 /// Bytes in the preview of a message.
 pub(super) const PREVIEW_BYTES: usize = 1_024;
+/// Bytes in the name of a conversation of the system.
+pub(super) const SYSTEM_NAME_BYTES: usize = 120;
