@@ -198,9 +198,9 @@ async fn batches_before_the_one_at_fault_stay_and_the_answer_says_how_many() {
     let reply = service.post("/v1/admin/import", &rest).await.ok().json();
     assert_eq!(reply["applied"], 1_000);
     let heads = reply["heads"].as_array().unwrap();
-    assert_eq!(heads.len(), 1_001);
-    assert_eq!(heads[1_000]["kind"], "members");
-    assert_eq!(heads[1_000]["count"], 1_500);
+    assert_eq!(heads.len(), 2_001);
+    assert_eq!(heads[2_000]["kind"], "members");
+    assert_eq!(heads[2_000]["count"], 1_500);
     server.end().await;
 }
 

@@ -342,10 +342,8 @@ async fn live_through(history: Vec<(u8, usize, usize, usize)>) -> usize {
                 let clock = crate::kit::Hands::new().clock();
                 fan_out.finish(&clock).await.unwrap();
             }
-            7 | 8 => {
-                let circle = [Circle::Admins, Circle::Members][usize::from(what - 7)];
-                drop(run(&store, seen_by("service", g, circle)).await);
-            }
+            7 => drop(run(&store, seen_by("service", g, Circle::Admins)).await),
+            8 => drop(run(&store, seen_by("service", g, Circle::Members)).await),
             _ => {
                 let (reader, list) = (Actor::User(user(u)), group(g).members());
                 let access = decide(&rights, &store, &reader, &list).await;

@@ -253,6 +253,9 @@ impl ActivityOf {
                     return Err(Refusal::invalid("system", message));
                 }
                 check_text("system", &name, SYSTEM_NAME_BYTES)?;
+                if to.is_empty() {
+                    return Err(Refusal::invalid("to", "name at least one user"));
+                }
                 Ok(Self::System(name, users("to", &to)?))
             }
             _ => Err(Refusal::invalid(
