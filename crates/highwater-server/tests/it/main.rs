@@ -10,6 +10,7 @@ mod fanout;
 mod faulty;
 mod friend_import;
 mod friends;
+mod groups;
 mod groups_http;
 mod import;
 mod kit;
