@@ -1,13 +1,22 @@
-//! The rules: what a group is, who may change it, and who may read which list.
+//! The rules: what users and groups are, who may change them, and who may read
+//! which list.
 //!
-//! Two kinds of list hold it all. `groups` of a user are the groups that they
-//! joined; `members` of a group are the users in it, with the group's profile
-//! as the header. A group exists exactly while its `members` list is live. Each
-//! change of membership writes both lists in one transaction, so a user's
-//! `groups` moves whenever a right of theirs does (`rights` builds on that).
+//! Everything is lists. `groups` of a user are the groups that they joined;
+//! `members` of a group are the users in it, with the group's profile as the
+//! header. A group exists exactly while its `members` list is live. Each change of
+//! membership writes both lists in one transaction, so a user's `groups` moves
+//! whenever a right of theirs does (`rights` builds on that).
+//!
+//! What users are to each other is in lists of each of the two (`friends`,
+//! `blocks`), again written in one transaction. What a user says about themselves
+//! lives once, in their `profile`; copies of it in others' lists are noted in the
+//! user's `holders`, and follow by queued work (`fanout`).
 
+mod activity;
 mod blocks;
 mod collation;
+mod conversation;
+mod conversations;
 mod directory;
 mod element;
 mod fanout;
@@ -23,8 +32,17 @@ pub mod permissions;
 mod profiles;
 mod ranks;
 mod rights;
+mod words;
 
+pub use activity::{
+    ACTIVITIES_PER_REQUEST, Activity, ActivityBody, ActivityConversation, ActivityOf,
+    ActivityOutcome, MENTIONS_PER_MESSAGE, RECIPIENTS_PER_REQUEST, ReportActivity, Reported,
+};
 pub use blocks::{BlockUser, UnblockUser};
+pub use conversations::{
+    ChangeConversation, ClearConversation, ConversationChange, DeleteConversation, Partner,
+    ReadConversation,
+};
 pub use directory::{BatchOutcome, Changed, Directory};
 pub use fanout::FanOut;
 pub use friend_import::{CheckedPair, FriendPair, ImportFriendOutcome, ImportFriends};
@@ -36,10 +54,12 @@ pub use group::profile_of;
 pub use ids::{GroupId, UserId};
 pub use import::{Change, ImportRequest};
 pub use operations::{
-    Create, Describe, Dismiss, Invite, InviteOutcome, Join, Leave, Remove, RemoveOutcome, SetRole,
+    Announce, Approve, Create, Describe, Description, Dismiss, Invite, InviteOutcome, Join,
+    JoinOutcome, Leave, MuteGroup, MuteMember, Reject, Remove, RemoveOutcome, Rules,
+    SetMemberExtra, SetNickname, SetRole, SetRules, Transfer, Withdraw,
 };
 pub use profiles::{DeleteUser, DescribeUser, ProfileChange};
-pub use rights::{Held, Rights, own_list};
+pub use rights::{Held, Rights, beside, own_list};
 
 use highwater_protocol::kinds;
 

@@ -1,6 +1,9 @@
 //! The operations as the server carries them out: through the store, large ones
 //! in batches, and with the fan-out woken where they queue work.
 
+use super::activity::{
+    Activity, ActivityOutcome, Batch, Delivered, Planned, ReportActivity, Reported, batches, plan,
+};
 use super::import::ImportBatch;
 use super::{
     Actor, BATCH, Create, Describe, Dismiss, FanOut, GroupId, ImportRequest, Invite, InviteOutcome,
@@ -12,10 +15,13 @@ use crate::metrics::Metrics;
 use crate::request_id;
 use highwater_core::Head;
 use highwater_core::reads::ListState;
-use highwater_protocol::{ListKey, Refusal};
+use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::{Committed, Store, StoreError, Write, WriteError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// How often an activity is planned, if its group changes in between.
+const PLANS_MAX: usize = 8;
 
 /// Lists that an operation changed, as they stand after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,7 +113,8 @@ impl<S: Store> Directory<S> {
     /// Takes a user into a group.
     ///
     /// # Errors
-    /// `group_not_found`, `already_member`, or what the store could not do.
+    /// `group_not_found`, `already_member`, `join_refused`, or what the store could
+    /// not do.
     pub async fn join(&self, operation: Join) -> Result<Changed, Refusal> {
         Ok(self.write(operation).await?.1)
     }
@@ -220,6 +227,111 @@ impl<S: Store> Directory<S> {
         Ok(changed)
     }
 
+    /// Writes what goes on in conversations, in transactions of at most 250 lists.
+    /// A group of more than `shared_above` members is large.
+    ///
+    /// Whatever cannot be written is told of each entry. A report that is sent
+    /// again writes nothing twice: what was written is stale then.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn report_activity(
+        &self,
+        report: &ReportActivity,
+        shared_above: u64,
+    ) -> Result<Reported, Refusal> {
+        let mut reported = Reported {
+            applied: true,
+            outcomes: Vec::with_capacity(report.entries.len()),
+            changed: Changed::default(),
+        };
+        let mut open = Vec::new();
+        for (at, entry) in report.entries.iter().enumerate() {
+            let refused = entry.as_ref().err().cloned();
+            open.extend(entry.as_ref().ok().map(|activity| (at, activity)));
+            let outcome = |no| ActivityOutcome::refused(at, no);
+            let outcome = refused.map_or(ActivityOutcome::NotApplied, outcome);
+            reported.outcomes.push(outcome);
+        }
+        for _ in 0..PLANS_MAX {
+            let mut planned = Vec::new();
+            for (at, plan) in self.plan(&open, shared_above).await? {
+                match plan {
+                    Ok(plan) => planned.extend(plan),
+                    Err(no) => reported.outcomes[at] = ActivityOutcome::refused(at, no),
+                }
+            }
+            let is_refused = |one: &_| matches!(one, ActivityOutcome::Refused { .. });
+            if !report.partial && reported.outcomes.iter().any(is_refused) {
+                // Only of the first plan: later ones are of what was overtaken.
+                reported.applied = reported.outcomes.iter().any(is_done);
+                if !reported.applied {
+                    return Ok(reported);
+                }
+            }
+            let overtaken = self.deliver(planned, &mut reported).await?;
+            if overtaken.is_empty() {
+                return Ok(reported);
+            }
+            open.retain(|(at, _)| overtaken.contains(at));
+        }
+        for (at, _) in open {
+            let message = "the group's members change too fast: report it again";
+            let no = Refusal::new(Code::Unavailable, message);
+            reported.outcomes[at] = ActivityOutcome::refused(at, no.at("conversation.group"));
+        }
+        Ok(reported)
+    }
+
+    /// Looks up who gets these activities.
+    async fn plan(
+        &self,
+        open: &[(usize, &Activity)],
+        shared_above: u64,
+    ) -> Result<Vec<(usize, Result<Vec<Planned>, Refusal>)>, Refusal> {
+        let failed = |error: StoreError| {
+            self.failed(&error);
+            fault::of_store(&error)
+        };
+        let snapshot = self.store.snapshot(&[]).await.map_err(failed)?;
+        let mut plans = Vec::with_capacity(open.len());
+        for (at, activity) in open {
+            let plan = plan(&snapshot, *at, activity, shared_above).await;
+            plans.push((*at, plan.map_err(failed)?));
+        }
+        Ok(plans)
+    }
+
+    /// Writes activities, and says what became of each entry. Returns the entries
+    /// whose group has changed since they were planned.
+    async fn deliver(
+        &self,
+        planned: Vec<Planned>,
+        reported: &mut Reported,
+    ) -> Result<BTreeSet<usize>, Refusal> {
+        let mut overtaken = BTreeSet::new();
+        for batch in batches(planned) {
+            let entries: Vec<_> = batch.iter().map(|planned| planned.entry).collect();
+            let (delivered, states) = self.write(Batch(batch)).await?;
+            // The first activity of a large group leaves work to be done.
+            self.fan_out.wake();
+            reported.changed.states.extend(states.states);
+            for (at, delivered) in entries.into_iter().zip(delivered) {
+                let outcome = &mut reported.outcomes[at];
+                match delivered {
+                    Delivered::Written => *outcome = ActivityOutcome::Written,
+                    Delivered::Stale if !is_done(outcome) => *outcome = ActivityOutcome::Stale,
+                    Delivered::Refused(no) if !is_done(outcome) => {
+                        *outcome = ActivityOutcome::refused(at, no);
+                    }
+                    Delivered::Stale | Delivered::Refused(_) => {}
+                    Delivered::Overtaken => drop(overtaken.insert(at)),
+                }
+            }
+        }
+        Ok(overtaken)
+    }
+
     async fn write<W>(&self, operation: W) -> Result<(W::Output, Changed), Refusal>
     where
         W: Write<Refusal = Refusal>,
@@ -237,14 +349,23 @@ impl<S: Store> Directory<S> {
             }
             Err(error) => {
                 if let WriteError::NotCommitted(fault) | WriteError::Unknown(fault) = &error {
-                    let read_only = matches!(fault, StoreError::Full(_) | StoreError::ReadOnly(_));
-                    self.metrics.store_failed(fault::name(fault), read_only);
-                    tracing::error!(request = request_id::current(), error = %fault, "a write failed");
+                    self.failed(fault);
                 }
                 Err(fault::of_write(error))
             }
         }
     }
+
+    fn failed(&self, fault: &StoreError) {
+        let read_only = matches!(fault, StoreError::Full(_) | StoreError::ReadOnly(_));
+        self.metrics.store_failed(fault::name(fault), read_only);
+        tracing::error!(request = request_id::current(), error = %fault, "a write failed");
+    }
+}
+
+/// Whether an entry's activity was written, somewhere at least, or was before.
+const fn is_done(outcome: &ActivityOutcome) -> bool {
+    matches!(outcome, ActivityOutcome::Written | ActivityOutcome::Stale)
 }
 
 /// Says how much of a request was done before the batch that failed.

@@ -4,8 +4,8 @@ use super::negotiate::{Terms, request_format};
 use super::{App, body, head, reply, terms};
 use crate::auth::Identity;
 use crate::domain::{
-    Actor, BatchOutcome, Changed, Create, Describe, Dismiss, GroupId, InviteOutcome, Join, Leave,
-    RemoveOutcome, SetRole, USERS_PER_REQUEST, UserId,
+    Actor, BatchOutcome, Changed, Create, Describe, Description, Dismiss, GroupId, InviteOutcome,
+    Join, Leave, RemoveOutcome, SetRole, USERS_PER_REQUEST, UserId,
 };
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -121,6 +121,16 @@ struct DescribeBody {
     description: Option<String>,
 }
 
+impl From<DescribeBody> for Description {
+    fn from(body: DescribeBody) -> Self {
+        Self {
+            name: body.name,
+            description: body.description,
+            ..Self::default()
+        }
+    }
+}
+
 /// A body that may be missing altogether.
 #[derive(Default, Deserialize)]
 struct UserBody {
@@ -199,6 +209,7 @@ pub(super) fn is_a_body(body: &[u8]) -> bool {
     let create = parse(body).and_then(|body: CreateBody| {
         let owner = body.owner.as_deref().map(UserId::new).transpose()?;
         Create::new(
+            actor(),
             GroupId::new(&body.group)?,
             owner,
             body.name,
@@ -208,7 +219,7 @@ pub(super) fn is_a_body(body: &[u8]) -> bool {
     });
     let describe = parse(body).and_then(|body: DescribeBody| {
         let group = GroupId::new("g")?;
-        Describe::new(actor(), group, body.name, body.description)
+        Describe::new(actor(), group, body.into())
     });
     let user = parse(body).and_then(|body: UserBody| {
         let service = Identity {
@@ -266,7 +277,8 @@ pub(super) async fn create<S: Store>(State(app): State<Arc<App<S>>>, request: Re
             (_, owner) => Some(for_whom(&identity, "owner", owner.as_deref())?),
         };
         let at_ms = app.directory.now_ms();
-        let operation = Create::new(group.clone(), owner, body.name, body.description, at_ms)?;
+        let (actor, id) = (identity.actor.clone(), group.clone());
+        let operation = Create::new(actor, id, owner, body.name, body.description, at_ms)?;
         let changed = app.directory.create(operation).await?;
         Ok(Done::new(&identity, Some(&group), &changed))
     };
@@ -283,7 +295,7 @@ pub(super) async fn describe<S: Store>(
         let (identity, body) = read::<_, DescribeBody>(&app, request, None).await?;
         let group = group_of(path)?;
         let actor = identity.actor.clone();
-        let operation = Describe::new(actor, group.clone(), body.name, body.description)?;
+        let operation = Describe::new(actor, group.clone(), body.into())?;
         let changed = app.directory.describe(operation).await?;
         Ok(Done::new(&identity, Some(&group), &changed))
     };
@@ -324,11 +336,12 @@ pub(super) async fn join<S: Store>(
                 "one enters a group here by invitation",
             ));
         }
-        let operation = Join {
-            group: group.clone(),
-            user,
-            at_ms: app.directory.now_ms(),
-        };
+        let (actor, id, at_ms) = (
+            identity.actor.clone(),
+            group.clone(),
+            app.directory.now_ms(),
+        );
+        let operation = Join::new(actor, id, user, String::new(), String::new(), at_ms)?;
         let changed = app.directory.join(operation).await?;
         Ok(Done::new(&identity, Some(&group), &changed))
     };
@@ -344,6 +357,7 @@ pub(super) async fn leave<S: Store>(
     let run = async {
         let (identity, body) = read(&app, request, Some(UserBody::default())).await?;
         let operation = Leave {
+            actor: identity.actor.clone(),
             group: group_of(path)?,
             user: for_whom(&identity, "user", body.user.as_deref())?,
         };

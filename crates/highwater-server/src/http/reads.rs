@@ -79,7 +79,9 @@ struct GroupAnswer {
     name: String,
     description: String,
     created_at_ms: i64,
-    members: u64,
+    /// Not for whoever may not see the members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<u64>,
 }
 
 /// `GET /v1/groups/{group}`: what the group says about itself.
@@ -101,7 +103,7 @@ pub(super) async fn group<S: Store>(
             name: profile.name,
             description: profile.description,
             created_at_ms: profile.created_at_ms,
-            members: head.count.saturating_sub(1),
+            members: head.map(|head| head.count.saturating_sub(1)),
         })
     };
     match read.await {

@@ -2,7 +2,7 @@
 
 use crate::kit::{Hands, Running, store};
 use crate::rules::{assert_in_step, groups, members, rows};
-use highwater_protocol::kinds::{GroupProfile, JoinedGroup, Member, Payload as _, Role};
+use highwater_protocol::kinds::{Circle, GroupProfile, JoinedGroup, Member, Payload as _, Role};
 use highwater_protocol::{Code, Refusal};
 use highwater_server::Metrics;
 use highwater_server::domain::{Changed, Directory, FanOut, GroupId, ImportRequest, UserId};
@@ -61,6 +61,8 @@ async fn groups_without_an_owner_and_with_several_are_recorded() {
         name: "SIG X".to_owned(),
         description: String::new(),
         created_at_ms: AT * 1_000,
+        invited_by: Some(Circle::Admins),
+        seen_by: Some(Circle::Members),
         ..GroupProfile::default()
     };
     assert_eq!(GroupProfile::decode(&rows[0].1).unwrap(), profile);
@@ -196,9 +198,9 @@ async fn batches_before_the_one_at_fault_stay_and_the_answer_says_how_many() {
     let reply = service.post("/v1/admin/import", &rest).await.ok().json();
     assert_eq!(reply["applied"], 1_000);
     let heads = reply["heads"].as_array().unwrap();
-    assert_eq!(heads.len(), 1_001);
-    assert_eq!(heads[1_000]["kind"], "members");
-    assert_eq!(heads[1_000]["count"], 1_500);
+    assert_eq!(heads.len(), 2_001);
+    assert_eq!(heads[2_000]["kind"], "members");
+    assert_eq!(heads[2_000]["count"], 1_500);
     server.end().await;
 }
 

@@ -3,15 +3,22 @@
 
 mod audit;
 mod bad_input;
+mod deleting;
 mod encodings;
 mod failing_store;
 mod fanout;
 mod faulty;
+mod friend_import;
+mod friends;
+mod groups;
 mod groups_http;
 mod import;
 mod kit;
 mod logs;
 mod operating;
+mod people;
+mod people_model;
+mod profiles;
 mod receipts;
 mod rights;
 mod rules;
