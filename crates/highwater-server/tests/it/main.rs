@@ -1,8 +1,10 @@
 //! The server as others meet it: its rules on a store, and all of it over HTTP.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod activity;
 mod audit;
 mod bad_input;
+mod conversations;
 mod deleting;
 mod encodings;
 mod failing_store;
