@@ -1,6 +1,7 @@
 //! A world: one server, its devices, the network between them, and what
 //! happens to them, all from one seed and on one thread.
 
+mod backend;
 mod calm;
 mod copies;
 mod faults;
@@ -17,6 +18,7 @@ use crate::plan::{self, Network, Plan};
 use crate::random::Random;
 use crate::server::{Offers, Server};
 use crate::trace::{Trace, TraceHash};
+use backend::Backend;
 use highwater_protocol::ListKey;
 use highwater_store_sqlite::Options;
 use messages::Message;
@@ -25,6 +27,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// When every world begins, in milliseconds since 1970.
 const BEGINS_AT_MS: i64 = 1_700_000_000_000;
+
+/// One world in so many has a backend, whose operations are written.
+const WITH_BACKEND: u64 = 5;
 
 /// What became of a world.
 #[derive(Clone, Debug)]
@@ -100,6 +105,8 @@ struct World {
     judging: Random,
     trace: Trace,
     coverage: Coverage,
+    /// In some worlds, what is written are the operations of an IM.
+    backend: Option<Backend>,
     model: Model,
     answers: Answers,
     lists: Vec<ListKey>,
@@ -125,7 +132,12 @@ struct World {
 impl World {
     fn new(seed: u64, trace: Trace) -> Self {
         let mut random = Random::new(seed);
-        let plan = Plan::draw(&mut random);
+        let mut plan = Plan::draw(&mut random);
+        let backend = (seed % WITH_BACKEND == 1).then(Backend::new);
+        if backend.is_some() {
+            plan.lists = vec![0; backend::lists().len()];
+            plan.devices = plan.devices.min(3);
+        }
         let machines = Machines::new();
         let mut options = Options::default();
         options.file_system = Some(machines.name().to_owned());
@@ -134,12 +146,14 @@ impl World {
         options.reader_cache_bytes = 1 << 20;
         let offers = Offers::new(plan.sketch_elements_max, plan.sketched_from, random.fork());
         let server = Server::new(machines.add("server"), offers, options);
-        let lists = (0..plan.lists.len())
-            .map(|at| {
-                ListKey::new("members", &format!("g{at}"))
-                    .unwrap_or_else(|no| unreachable!("the name is fixed: {no}"))
-            })
-            .collect();
+        let plain = |at| {
+            ListKey::new("members", &format!("g{at}"))
+                .unwrap_or_else(|no| unreachable!("the name is fixed: {no}"))
+        };
+        let lists = match backend {
+            Some(_) => backend::lists(),
+            None => (0..plan.lists.len()).map(plain).collect(),
+        };
         let devices = (0..plan.devices)
             .map(|at| {
                 let name = format!("d{at}");
@@ -158,6 +172,7 @@ impl World {
             random,
             trace,
             coverage: Coverage::default(),
+            backend,
             model: Model::new([0; 16]),
             answers: Answers::default(),
             lists,

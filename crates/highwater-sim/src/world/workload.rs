@@ -6,6 +6,7 @@ use crate::model::{List, Op};
 use crate::server::Written;
 use highwater_core::local::Phase;
 use highwater_protocol::{ItemId, ListKey, Rank};
+use std::collections::BTreeSet;
 
 /// What stands in each payload of a list, and nowhere else.
 pub(super) fn secret(list: &ListKey) -> String {
@@ -42,6 +43,12 @@ impl World {
 
     /// Begins every list with as many elements as were drawn.
     pub(super) fn fill_lists(&mut self) -> Verdict {
+        if self.backend.is_some() {
+            for _ in 0..self.random.between(0, 40) {
+                self.operate(false)?;
+            }
+            return Ok(());
+        }
         for (at, size) in self.plan.lists.clone().into_iter().enumerate() {
             let list = self.lists[at].clone();
             let mut ops = Vec::new();
@@ -77,6 +84,10 @@ impl World {
     }
 
     pub(super) fn write_some(&mut self) -> Verdict {
+        if self.backend.is_some() {
+            let refused = self.random.one_in(25);
+            return self.operate(refused);
+        }
         let mut ops = Vec::new();
         let one = self.a_list();
         for _ in 0..self.random.between(1, 4) {
@@ -90,6 +101,24 @@ impl World {
         self.write(ops, refused)
     }
 
+    /// Writes what an operation of the backend does.
+    fn operate(&mut self, refused: bool) -> Verdict {
+        let mut random = self.random.fork();
+        let now_ms = self.now_ms;
+        let Some(backend) = &mut self.backend else {
+            return Ok(());
+        };
+        let ops = backend.transaction(&mut random, now_ms);
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let lists = ops.iter().map(Op::list).collect::<BTreeSet<_>>().len();
+        if lists > 1 {
+            self.coverage.met("operation on several lists");
+        }
+        self.write(ops, refused)
+    }
+
     /// Several writers at once: many transactions, and nothing read between.
     pub(super) fn write_much(&mut self) -> Verdict {
         for _ in 0..self.random.between(3, 25) {
@@ -99,6 +128,9 @@ impl World {
     }
 
     pub(super) fn end_list(&mut self) -> Verdict {
+        if self.backend.is_some() {
+            return self.write_some();
+        }
         let list = self.a_list();
         if matches!(self.model.get(&list), Some(List::Live { .. })) {
             self.coverage.met("list ended");
