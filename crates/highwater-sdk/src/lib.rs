@@ -57,11 +57,14 @@
 //!   an HTTP library is in the interface: futures and streams run on whatever
 //!   executor the app has.
 
+pub mod actions;
 mod client;
+pub mod conversations;
 pub mod driver;
 mod engine;
 mod error;
 mod event;
+mod happening;
 mod hub;
 mod list;
 pub mod lists;
@@ -76,16 +79,22 @@ mod status;
 mod token;
 mod watch;
 
+pub use actions::groups::Group;
 pub use client::{Client, ClientBuilder};
+pub use conversations::Conversations;
 pub use driver::Traffic;
 pub use error::Error;
 pub use event::{Event, Events};
+pub use happening::{Happening, Happenings};
 pub use highwater_core::local::Rung;
 pub use highwater_core::replica::{Cost, Difference, Reason, Receipt, ReplicaConfig, Standing};
 pub use highwater_protocol::message::GoneReason;
 pub use highwater_protocol::{Code, ItemId, ListKey, Rank, Refusal, Version};
 pub use list::{List, PAGE_ROWS_MAX};
-pub use lists::{Groups, ListKind, Members, Opaque, Raw, View};
+pub use lists::{
+    Activity, Blocks, ConversationItems, FriendRequests, Friends, Groups, JoinRequests, ListKind,
+    Members, Opaque, Profile, Raw, SentFriendRequests, SentJoinRequests, View,
+};
 #[cfg(feature = "native")]
 pub use native::{Compression, NativeConfig};
 pub use page::{Key, Page, Row};
