@@ -14,8 +14,9 @@ mod import;
 mod operations;
 mod ranks;
 mod rights;
+mod transaction;
 
-pub use directory::{BatchOutcome, Changed, Directory};
+pub use directory::{Directory, Written};
 pub use fanout::FanOut;
 pub use group::profile_of;
 pub use ids::{GroupId, UserId};
@@ -24,6 +25,8 @@ pub use operations::{
     Create, Describe, Dismiss, Invite, InviteOutcome, Join, Leave, Remove, RemoveOutcome, SetRole,
 };
 pub use rights::{Held, Rights, own_list};
+pub(crate) use transaction::purge_answers;
+pub use transaction::{Conditions, Elements, Idempotency, ListChange, Precondition};
 
 use highwater_protocol::kinds;
 

@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use highwater_core::replica::RequestId;
 use highwater_protocol::codec::{Format, entry_bytes};
 use highwater_protocol::message::{Receipts, SyncRequest, SyncResponse};
+use highwater_protocol::problem::{PROBLEM_JSON, Problem};
 use highwater_protocol::{Code, Refusal, wire};
 use std::sync::Arc;
 
@@ -101,46 +102,16 @@ async fn sync(
 }
 
 fn format(response: &Response) -> Format {
-    let named = response.content_type.as_deref();
-    named
-        .and_then(Format::from_content_type)
-        .unwrap_or_default()
-}
-
-/// Tells the server of repairs. Whether that worked is nobody's concern: what
-/// was told is for people to look at.
-pub(super) async fn post_receipts(shared: Arc<Shared>, receipts: Receipts) {
-    let Ok(token) = shared.tokens.current().await else {
-        return;
+    let named = response.content_type.as_deref().unwrap_or_default();
+    let decoded = if named.starts_with(PROBLEM_JSON) {
+        Problem::read(&response.body).map(Refusal::from)
+    } else {
+        Format::from_content_type(named)
+            .and_then(|format| format.decode::<wire::Error>(response.body.clone()).ok())
+            .filter(|error| !error.code.is_empty())
+            .map(Refusal::from)
     };
-    let request = Request {
-        url: shared.server.join(RECEIPTS),
-        token,
-        body: Format::Protobuf.encode(&wire::Receipts::from(receipts)),
-        content_type: Format::Protobuf.content_type(),
-    };
-    let _ = shared.driver.transport.send(request).await;
-}
-
-/// Whether another token may help. A code that is not known here is judged by
-/// its status.
-fn asks_for_a_token(status: u16, refusal: &Refusal) -> bool {
-    match refusal.code {
-        Code::InvalidToken | Code::ExpiredToken | Code::MissingToken => true,
-        Code::Unknown => status == 401,
-        _ => false,
-    }
-}
-
-/// Reads why the server refused. Whatever stands between, a proxy say, speaks
-/// another language: then the server was not reached.
-fn refusal(response: &Response) -> Result<Refusal, Error> {
-    let named = response.content_type.as_deref();
-    let decoded = named
-        .and_then(Format::from_content_type)
-        .and_then(|format| format.decode::<wire::Error>(response.body.clone()).ok())
-        .filter(|error| !error.code.is_empty());
-    decoded.map(Refusal::from).ok_or_else(|| {
+    decoded.ok_or_else(|| {
         Error::Unreachable(TransportError::Unintelligible(format!(
             "status {} without an explanation",
             response.status

@@ -11,6 +11,8 @@ use super::{Actor, BATCH, GroupId, UserId};
 use highwater_protocol::kinds::{GroupProfile, Member, Role};
 use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::{Abort, Write, WriteTxn};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A new group. Its creator, if it is a user, owns it.
 #[derive(Clone, Debug)]
@@ -79,7 +81,8 @@ pub struct Invite {
 }
 
 /// What became of one invited user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum InviteOutcome {
     /// They are in.
     Added,
@@ -99,7 +102,8 @@ pub struct Remove {
 }
 
 /// What became of one user to remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RemoveOutcome {
     /// They are out.
     Removed,
@@ -177,30 +181,6 @@ impl Describe {
             name,
             description,
         })
-    }
-}
-
-impl InviteOutcome {
-    /// The outcome as an answer names it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::AlreadyMember => "already_member",
-        }
-    }
-}
-
-impl RemoveOutcome {
-    /// The outcome as an answer names it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Removed => "removed",
-            Self::NotMember => "not_member",
-            Self::Forbidden => "forbidden",
-            Self::OwnerRequired => "owner_required",
-        }
     }
 }
 
