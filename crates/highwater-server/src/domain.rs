@@ -12,6 +12,7 @@ mod group;
 mod ids;
 mod import;
 mod operations;
+pub mod permissions;
 mod ranks;
 mod rights;
 mod transaction;
@@ -31,7 +32,7 @@ pub use transaction::{Conditions, Elements, Idempotency, ListChange, Preconditio
 use highwater_protocol::kinds;
 
 /// The kinds of list that this server knows.
-pub const KINDS: [&str; 2] = [kinds::GROUPS, kinds::MEMBERS];
+pub const KINDS: [&str; 11] = kinds::ALL;
 
 /// Users that one request may invite or remove.
 pub const USERS_PER_REQUEST: usize = 1_000;

@@ -14,7 +14,7 @@ async fn the_handshake_says_what_is_spoken_and_who_is_recognised() {
     let hello = server.stranger().await.get("/v1/hello").await.ok().json();
     assert_eq!(hello["protocolMin"], 1);
     assert_eq!(hello["protocolMax"], 1);
-    assert_eq!(hello["kinds"], json!(["groups", "members"]));
+    assert_eq!(hello["kinds"], json!(highwater_protocol::kinds::ALL));
     assert_eq!(
         hello["limits"]["requestBytes"],
         (8 * 1024 * 1024).to_string()
