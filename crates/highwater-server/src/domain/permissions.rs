@@ -115,6 +115,16 @@ table! {
     OnUser by Whose {
         //                                                   service own other
         Read = "read them":                                  Yes Yes No;
+        Describe = "change their profile":                   Yes Yes No;
+        Delete = "delete them":                              Yes Yes No;
+        RequestFriend = "ask somebody to be their friend":   Yes Yes No;
+        WithdrawFriendRequest = "withdraw a friend request": Yes Yes No;
+        AnswerFriend = "accept or reject a friend request":  Yes Yes No;
+        ChangeFriend = "set a friend's remark, pin, extra data":
+                                                             Yes Yes No;
+        DeleteFriend = "delete a friend":                    Yes Yes No;
+        Block = "block or unblock a user":                   Yes Yes No;
+        ImportFriends = "import friendships":                Yes No  No;
         CreateGroup = "create a group that they own":        Yes Yes No;
         CreateEmptyGroup = "create a group that nobody owns": Yes No No;
         Join = "join a group, or apply":                     Yes Yes No;

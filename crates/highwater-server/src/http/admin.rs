@@ -67,7 +67,7 @@ pub(super) async fn import<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Res
 pub(super) struct Status {
     server: &'static str,
     uptime_s: u64,
-    /// Queued jobs: dismissals that have not reached all lists.
+    /// Queued jobs: what has not reached all lists yet.
     jobs: u64,
     /// How long the oldest of them has been waiting; 0 if there is none.
     oldest_job_age_ms: u64,
