@@ -4,6 +4,7 @@
 //! One table says all about every option, so that the file, the environment,
 //! the flags and `docs/operations.md` (a test compares) cannot disagree.
 
+use crate::domain::Sides;
 use highwater_store::PurgePolicy;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,6 +54,8 @@ pub struct Config {
     pub shutdown_deadline: Duration,
     /// Whether any user may enter any group; else by invitation alone.
     pub open_join: bool,
+    /// From whose list a friend goes when they are deleted.
+    pub friends_delete: Sides,
     /// Which tombstones are too many.
     pub purge: PurgePolicy,
     /// How often tombstones are purged.
@@ -142,6 +145,9 @@ options! {
     open_join = "true",
         "whether any user may join any group whose id they know; else by invitation alone",
         |config, text| set(&mut config.open_join, truth(text));
+    friends_delete = "both",
+        "from whose list a friend goes when one of the two deletes the other: both, or one (that of the one who deletes)",
+        |config, text| set(&mut config.friends_delete, sides(text));
     tombstone_age_days = "30",
         "days after which a deletion is forgotten; a device away for longer may have to repair a list",
         |config, text| set(&mut config.purge.age_ms_max, days(text));
@@ -210,6 +216,14 @@ fn log_level(text: &str) -> Result<String, String> {
 fn truth(text: &str) -> Result<bool, String> {
     text.parse()
         .map_err(|_| "expected true or false".to_owned())
+}
+
+fn sides(text: &str) -> Result<Sides, String> {
+    match text {
+        "one" => Ok(Sides::One),
+        "both" => Ok(Sides::Both),
+        _ => Err("expected one or both".to_owned()),
+    }
 }
 
 fn number<N: FromStr + PartialOrd + From<u8>>(text: &str, least: u8) -> Result<N, String> {
@@ -425,6 +439,7 @@ impl Default for Config {
             body_timeout: Duration::ZERO,
             shutdown_deadline: Duration::ZERO,
             open_join: true,
+            friends_delete: Sides::Both,
             purge: PurgePolicy {
                 age_ms_max: 0,
                 per_list_max: 0,
@@ -453,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
-        let file = "listen = '1.1.1.1:1'\nopen_join = false\ntombstone_age_days = 7\ndata = '/d'";
+        let file = "listen = '1.1.1.1:1'\nopen_join = false\nfriends_delete = 'one'\ntombstone_age_days = 7\ndata = '/d'";
         let layers = Layers::new()
             .text(file, Path::new("h.toml"))
             .unwrap()
@@ -470,6 +485,7 @@ mod tests {
         assert_eq!(config.listen.to_string(), "[::1]:3");
         assert_eq!(config.requests_max, 7);
         assert!(!config.open_join);
+        assert_eq!(config.friends_delete, Sides::One);
         assert_eq!(config.purge.age_ms_max, 7 * 24 * 3_600_000);
         assert_eq!(config.purge.per_list_max, 100_000);
         assert_eq!(config.keys, Path::new("/d/keys.toml"));
@@ -494,6 +510,7 @@ mod tests {
         assert!(file("listen = ").contains("no TOML"));
         assert!(file("requests_max = 0").contains("at least 1"));
         assert!(file("open_join = 'yes'").contains("true or false"));
+        assert!(file("friends_delete = 'none'").contains("one or both"));
         assert!(file("tombstone_age_days = 1000000000000").contains("fewer"));
         assert!(file("log_level = 'a=b=c'").contains("expected a level"));
         let environment = Layers::new()

@@ -6,29 +6,48 @@
 //! change of membership writes both lists in one transaction, so a user's
 //! `groups` moves whenever a right of theirs does (`rights` builds on that).
 
+mod blocks;
+mod collation;
 mod directory;
+mod element;
 mod fanout;
+mod friend_import;
+mod friends;
 mod group;
+mod holders;
 mod ids;
 mod import;
 mod operations;
+mod people;
+pub mod permissions;
+mod profiles;
 mod ranks;
 mod rights;
+mod transaction;
 
-pub use directory::{BatchOutcome, Changed, Directory};
+pub use blocks::{BlockUser, UnblockUser};
+pub use directory::{Directory, Written};
 pub use fanout::FanOut;
+pub use friend_import::{CheckedPair, FriendPair, ImportFriendOutcome, ImportFriends};
+pub use friends::{
+    AcceptFriend, ChangeFriend, DeleteFriend, FriendChange, RejectFriend, RequestFriend,
+    RequestFriendOutcome, Sides, WithdrawFriendRequest,
+};
 pub use group::profile_of;
 pub use ids::{GroupId, UserId};
 pub use import::{Change, ImportRequest};
 pub use operations::{
     Create, Describe, Dismiss, Invite, InviteOutcome, Join, Leave, Remove, RemoveOutcome, SetRole,
 };
+pub use profiles::{DeleteUser, DescribeUser, ProfileChange};
 pub use rights::{Held, Rights, own_list};
+pub(crate) use transaction::purge_answers;
+pub use transaction::{Conditions, Elements, Idempotency, ListChange, Precondition};
 
 use highwater_protocol::kinds;
 
 /// The kinds of list that this server knows.
-pub const KINDS: [&str; 2] = [kinds::GROUPS, kinds::MEMBERS];
+pub const KINDS: [&str; 11] = kinds::ALL;
 
 /// Users that one request may invite or remove.
 pub const USERS_PER_REQUEST: usize = 1_000;

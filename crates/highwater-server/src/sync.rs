@@ -8,13 +8,14 @@ use crate::request_id;
 use crate::sketches::SketchCache;
 use highwater_core::Head;
 use highwater_core::answer::{self, Access, Budget};
-use highwater_core::reads::{ListState, PageLimit, Payloads, Reads};
+use highwater_core::reads::{Item, ListState, PageLimit, Payloads, Reads, ScanRows};
 use highwater_protocol::message::{
     Answer, Content, Cursor, ListAnswer, ListRequest, Position, Row, Snapshot, SyncRequest,
     SyncResponse,
 };
-use highwater_protocol::{Code, ListKey, Refusal, limits};
+use highwater_protocol::{Code, ItemId, ListKey, OrderKey, Refusal, limits};
 use highwater_store::{Store, StoreError};
+use std::slice;
 use std::sync::Arc;
 
 /// Answers readers.
@@ -184,16 +185,69 @@ impl<S: Store> Reader<S> {
         &self,
         actor: &Actor,
         list: &ListKey,
-    ) -> Result<(Head, bytes::Bytes), Refusal> {
+    ) -> Result<(Head, Item), Refusal> {
+        let (head, header) = self.item(actor, list, &ItemId::header()).await?;
+        Ok((head, header.ok_or_else(ended)?))
+    }
+
+    /// An item of a list, if it is there, with the list's head.
+    ///
+    /// # Errors
+    /// As of [`Self::whole`].
+    pub(crate) async fn item(
+        &self,
+        actor: &Actor,
+        list: &ListKey,
+        id: &ItemId,
+    ) -> Result<(Head, Option<Item>), Refusal> {
         let failed = |error: StoreError| self.failed(&error);
         let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
         self.check(actor, &snapshot, list).await?;
         let state = snapshot.state(list).await.map_err(failed)?;
         let head = head_of(&state).ok_or_else(ended)?;
-        let id = highwater_protocol::ItemId::header();
-        let found = snapshot.items(list, &[id]).await.map_err(failed)?;
-        let header = found.into_iter().next().ok_or_else(ended)?;
-        Ok((head, header.payload))
+        let found = snapshot.items(list, slice::from_ref(id)).await;
+        Ok((head, found.map_err(failed)?.into_iter().next()))
+    }
+
+    /// A page of a list's elements after `after`, in its order, with the list's
+    /// head.
+    ///
+    /// # Errors
+    /// As of [`Self::whole`].
+    pub(crate) async fn page(
+        &self,
+        actor: &Actor,
+        list: &ListKey,
+        after: Option<&OrderKey>,
+        rows: usize,
+    ) -> Result<(Head, ScanRows), Refusal> {
+        let failed = |error: StoreError| self.failed(&error);
+        let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
+        self.check(actor, &snapshot, list).await?;
+        let state = snapshot.state(list).await.map_err(failed)?;
+        let head = head_of(&state).ok_or_else(ended)?;
+        let bytes = limits::PAGE_BYTES;
+        let limit = PageLimit { rows, bytes };
+        let page = snapshot.scan(list, head.version, after, Payloads::All, limit);
+        Ok((head, page.await.map_err(failed)?))
+    }
+
+    /// What `actor` may read of each of these lists now.
+    ///
+    /// # Errors
+    /// What the store could not read.
+    pub(crate) async fn access(
+        &self,
+        actor: &Actor,
+        lists: &[&ListKey],
+    ) -> Result<Vec<Access>, Refusal> {
+        if lists.is_empty() {
+            return Ok(Vec::new());
+        }
+        let failed = |error: StoreError| self.failed(&error);
+        let snapshot = self.snapshot(actor, lists).await.map_err(failed)?;
+        let access = self.rights.decide(actor, &snapshot, lists).await;
+        access.map_err(failed)
     }
 
     async fn check(

@@ -1,4 +1,10 @@
-//! The fan-out of a dismissal: the group leaves its former members' lists.
+//! Fan-out: what one write leaves to be done in many lists.
+//!
+//! Such a write queues a job in its own transaction; a worker carries it out in
+//! steps of bounded size, each a transaction of its own. A job says what to
+//! recompute, never a value, and a step recomputes it from what is there then: a
+//! worker that died anywhere is followed by one that starts the job over, and
+//! finds that what was done needs nothing more.
 //!
 //! A dismissal queues a job that names the group and the life of it that ended.
 //! For each element that this life left behind, a step recomputes one thing: is
@@ -6,17 +12,27 @@
 //! list. A group that was created again in the meantime is therefore never hit,
 //! and a step that is repeated after a crash changes nothing more.
 
+mod deleted;
+mod forgotten;
+mod job;
+mod renamed;
+mod reranked;
+mod targets;
+
+pub(super) use job::{Dismissed, Job};
+
 use super::group::Group;
-use super::{BATCH, GroupId, UserId};
+use super::{BATCH, UserId};
 use crate::clock::Clock;
 use crate::stop::Stop;
-use bytes::Bytes;
-use highwater_protocol::{ItemId, Lineage, ListKey, Version};
+use highwater_core::reads::{Item, ListState, PageLimit, Payloads, Reads as _};
+use highwater_protocol::{ItemId, ListKey, OrderKey};
 use highwater_store::{Abort, JobId, Store, StoreError, Write, WriteError, WriteTxn};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::fmt;
+use std::slice;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -29,56 +45,7 @@ const POLL: Duration = Duration::from_secs(30);
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// What a dismissal leaves to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Dismissed {
-    /// Which group.
-    pub(super) group: GroupId,
-    /// Which life of it ended.
-    pub(super) ended: Lineage,
-    /// Where that life ended: it left no more tombstones than it had versions.
-    pub(super) version: Version,
-}
-
-/// A job as it is stored.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Stored {
-    Dismissed {
-        group: String,
-        lineage: String,
-        version: u64,
-    },
-}
-
-impl Dismissed {
-    pub(super) fn encode(&self) -> Bytes {
-        let stored = Stored::Dismissed {
-            group: self.group.as_str().to_owned(),
-            lineage: self.ended.to_string(),
-            version: self.version.get(),
-        };
-        serde_json::to_vec(&stored)
-            .unwrap_or_else(|error| unreachable!("a job is always JSON: {error}"))
-            .into()
-    }
-
-    /// `None`: a job of some newer server.
-    fn decode(payload: &[u8]) -> Option<Self> {
-        let Stored::Dismissed {
-            group,
-            lineage,
-            version,
-        } = serde_json::from_slice(payload).ok()?;
-        Some(Self {
-            group: GroupId::new(&group).ok()?,
-            ended: Lineage::new(u64::from_str_radix(&lineage, 16).ok()?)?,
-            version: Version::new(version),
-        })
-    }
-}
-
-/// Carries out what dismissals leave to be done.
+/// Carries out what writes leave to be done.
 #[derive(Debug)]
 pub struct FanOut<S> {
     store: S,
@@ -126,7 +93,7 @@ impl<S: Store> FanOut<S> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the fan-out of a dismissal has to wait");
+                    tracing::warn!(%error, "the fan-out has to wait");
                     tokio::select! {
                         () = stop.said() => {}
                         () = tokio::time::sleep(delay) => {}
@@ -140,19 +107,79 @@ impl<S: Store> FanOut<S> {
     /// Does all that is queued, or what it gets to before it is told to stop.
     async fn drain(&self, clock: &Clock, stop: &Stop) -> Result<(), StoreError> {
         loop {
-            let mut worked = false;
-            for job in self.store.jobs(JOBS_PER_READ).await? {
-                let Some(dismissed) = Dismissed::decode(&job.payload) else {
-                    self.skip(job.id);
-                    continue;
-                };
-                self.carry_out(job.id, &dismissed, clock, stop).await?;
-                worked = true;
+            let work = self.queued().await?;
+            for Work { job, ids } in &work {
+                if stop.is_said() {
+                    return Ok(());
+                }
+                match job {
+                    Job::Dismissed(dismissed) => {
+                        for id in ids {
+                            self.carry_out(*id, dismissed, clock, stop).await?;
+                        }
+                    }
+                    Job::Renamed(user) => self.renamed(user, ids, clock, stop).await?,
+                    Job::Reranked(user) => self.reranked(user, ids, clock, stop).await?,
+                    Job::Deleted(user) => self.deleted(user, ids, clock, stop).await?,
+                    Job::Forgotten(list) => self.forgotten(list, ids, clock, stop).await?,
+                }
             }
-            if !worked || stop.is_said() {
+            if work.is_empty() {
                 return Ok(());
             }
         }
+    }
+
+    /// The oldest jobs, in their order. Equal ones are one piece of work: each of
+    /// them is done by recomputing after the last was queued.
+    async fn queued(&self) -> Result<Vec<Work>, StoreError> {
+        let mut work = Vec::<Work>::new();
+        for queued in self.store.jobs(JOBS_PER_READ).await? {
+            let Some(job) = Job::decode(&queued.payload) else {
+                self.skip(queued.id);
+                continue;
+            };
+            match work.iter_mut().find(|work| work.job == job) {
+                Some(same) => same.ids.push(queued.id),
+                None => work.push(Work {
+                    job,
+                    ids: vec![queued.id],
+                }),
+            }
+        }
+        Ok(work)
+    }
+
+    /// One page of a list, as it is now, and where the next begins.
+    async fn page(
+        &self,
+        list: &ListKey,
+        after: Option<&OrderKey>,
+    ) -> Result<(Vec<Item>, Option<OrderKey>), StoreError> {
+        let snapshot = self.store.snapshot(slice::from_ref(list)).await?;
+        let ListState::Live(head) = snapshot.state(list).await? else {
+            return Ok((Vec::new(), None));
+        };
+        let limit = PageLimit {
+            rows: BATCH,
+            bytes: usize::MAX,
+        };
+        let read = snapshot
+            .scan(list, head.version, after, Payloads::All, limit)
+            .await?;
+        Ok((read.rows, read.next))
+    }
+
+    /// A step of a job.
+    async fn step<W: Write>(&self, clock: &Clock, step: W) -> Result<W::Output, StoreError>
+    where
+        W::Refusal: fmt::Display,
+    {
+        settle(self.store.write(clock.now_ms(), step).await)
+    }
+
+    async fn complete(&self, clock: &Clock, jobs: &[JobId]) -> Result<(), StoreError> {
+        self.step(clock, Complete(jobs.to_vec())).await
     }
 
     fn skip(&self, job: JobId) {
@@ -194,15 +221,42 @@ impl<S: Store> FanOut<S> {
     }
 }
 
+/// Equal jobs.
+struct Work {
+    job: Job,
+    ids: Vec<JobId>,
+}
+
+/// Takes jobs off the queue that are done.
+struct Complete(Vec<JobId>);
+
+impl Write for Complete {
+    type Output = ();
+    type Refusal = Infallible;
+
+    fn lists(&self) -> Vec<ListKey> {
+        Vec::new()
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Abort<Infallible>> {
+        for job in &self.0 {
+            txn.complete(*job).await?;
+        }
+        Ok(())
+    }
+}
+
 /// A write of the worker is refused by nothing but the store, and may be
 /// repeated when its outcome is not known.
-fn settle<T>(
-    result: Result<highwater_store::Committed<T>, WriteError<Infallible>>,
+fn settle<T, R: fmt::Display>(
+    result: Result<highwater_store::Committed<T>, WriteError<R>>,
 ) -> Result<T, StoreError> {
     match result {
         Ok(committed) => Ok(committed.output),
         Err(WriteError::NotCommitted(error) | WriteError::Unknown(error)) => Err(error),
-        Err(WriteError::Refused(never)) => match never {},
+        Err(WriteError::Refused(no)) => Err(StoreError::Corrupt(format!(
+            "a step of the fan-out was refused: {no}"
+        ))),
     }
 }
 
@@ -267,24 +321,5 @@ impl Write for Clear {
             txn.complete(self.job).await?;
         }
         Ok(done)
-    }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_job_reads_back_and_one_of_a_newer_server_is_left_alone() {
-        let dismissed = Dismissed {
-            group: GroupId::new("org/team \"é\"").unwrap(),
-            ended: Lineage::new(0xfeed).unwrap(),
-            version: Version::new(7),
-        };
-        let stored = dismissed.encode();
-        assert_eq!(Dismissed::decode(&stored), Some(dismissed));
-        assert_eq!(Dismissed::decode(br#"{"renamed":{"user":"u"}}"#), None);
-        assert_eq!(Dismissed::decode(b""), None);
     }
 }

@@ -108,6 +108,21 @@ impl<'a, T: WriteTxn> Group<'a, T> {
         Ok(owners.iter().any(|(owner, _)| owner != user))
     }
 
+    /// Who stands first among the members, apart from one who leaves: an owner,
+    /// else the oldest admin, else the oldest member.
+    pub(super) async fn first_but(
+        &mut self,
+        leaving: &UserId,
+    ) -> Result<Option<(UserId, Member)>, StoreError> {
+        // The header, and the one who leaves, may stand before.
+        for item in self.txn.scan(&self.members, None, 3).await? {
+            if let Some(user) = UserId::of_member(&item.id).filter(|user| user != leaving) {
+                return Ok(Some((user, decoded(&self.members, &item)?)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes a user in: a row in both lists.
     ///
     /// The user's `groups` moves even if it still held the same row for a

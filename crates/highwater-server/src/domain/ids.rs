@@ -5,26 +5,31 @@ use highwater_protocol::{ItemId, Kind, ListKey, OwnerId, Refusal};
 use std::fmt;
 use std::sync::LazyLock;
 
+/// Bytes of a user's or a group's id: fewer than an item's, so that what is about
+/// a user or a group can be named by a prefix and their id.
+const ID_BYTES: usize = 120;
 /// Bytes in a group's name.
 const NAME_BYTES: usize = 256;
 /// Bytes in a group's description.
 const DESCRIPTION_BYTES: usize = 4_096;
 
-static GROUPS: LazyLock<Kind> = LazyLock::new(|| kind(kinds::GROUPS));
-static MEMBERS: LazyLock<Kind> = LazyLock::new(|| kind(kinds::MEMBERS));
+/// A kind that no reader ever sees: it is not among [`kinds::ALL`].
+const HOLDERS: &str = "holders";
+/// Another one: what the right to read a group's lists depends on.
+const RIGHTS: &str = "rights";
 
 fn kind(name: &str) -> Kind {
     Kind::new(name).unwrap_or_else(|no| unreachable!("a built-in kind is well-formed: {no}"))
 }
 
-/// A user. The same name owns a list of groups and is an item of members.
+/// A user. The same name owns the user's lists and is an item of those of others.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId {
     owner: OwnerId,
     item: ItemId,
 }
 
-/// A group. The same name owns a list of members and is an item of groups.
+/// A group. The same name owns the group's lists and is an item of its members'.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupId {
     owner: OwnerId,
@@ -34,11 +39,14 @@ pub struct GroupId {
 macro_rules! name {
     ($name:ident, $field:literal) => {
         impl $name {
-            #[doc = concat!("Checks the id of a ", $field, ": 1 to 128 bytes.")]
+            #[doc = concat!("Checks the id of a ", $field, ": 1 to 120 bytes.")]
             ///
             /// # Errors
             #[doc = concat!("An empty or over-long id, at field `", $field, "`.")]
             pub fn new(id: &str) -> Result<Self, Refusal> {
+                if id.len() > ID_BYTES {
+                    return Err(Refusal::too_large($field, id.len(), ID_BYTES));
+                }
                 let at = |no: Refusal| Refusal {
                     message: no.message.replacen("owner", $field, 1),
                     ..no.at($field)
@@ -84,31 +92,63 @@ macro_rules! name {
 name!(UserId, "user");
 name!(GroupId, "group");
 
-impl UserId {
-    /// The list of the groups that the user has joined.
-    #[must_use]
-    pub fn groups(&self) -> ListKey {
-        ListKey {
-            kind: GROUPS.clone(),
-            owner: self.owner.clone(),
+macro_rules! lists {
+    ($owner:ident { $($(#[$doc:meta])* $method:ident = $kind:expr;)+ }) => {
+        impl $owner {
+            $($(#[$doc])*
+            #[must_use]
+            pub fn $method(&self) -> ListKey {
+                static KIND: LazyLock<Kind> = LazyLock::new(|| kind($kind));
+                ListKey {
+                    kind: KIND.clone(),
+                    owner: self.owner.clone(),
+                }
+            })+
         }
-    }
+    };
+}
 
+lists! {
+    UserId {
+        /// What the user says about themselves.
+        profile = kinds::PROFILE;
+        /// The user's friends.
+        friends = kinds::FRIENDS;
+        /// Who asks to be the user's friend.
+        friend_requests = kinds::FRIEND_REQUESTS;
+        /// Whom the user asks to be their friend.
+        sent_friend_requests = kinds::SENT_FRIEND_REQUESTS;
+        /// Whom the user blocks.
+        blocks = kinds::BLOCKS;
+        /// The groups that the user has joined.
+        groups = kinds::GROUPS;
+        /// The groups that the user applies to.
+        sent_join_requests = kinds::SENT_JOIN_REQUESTS;
+        /// The user's conversations.
+        conversations = kinds::CONVERSATIONS;
+        /// Internal: who holds a copy of the user's profile, and in which lists.
+        holders = HOLDERS;
+    }
+}
+
+lists! {
+    GroupId {
+        /// The group's members, with its profile as the header.
+        members = kinds::MEMBERS;
+        /// Who applies to the group.
+        join_requests = kinds::JOIN_REQUESTS;
+        /// What goes on in the group, if it is large.
+        activity = kinds::ACTIVITY;
+        /// Internal: moves whenever it changes who may see the members.
+        rights = RIGHTS;
+    }
+}
+
+impl UserId {
     /// The user whom an item of members names. `None`: it is the header.
     #[must_use]
     pub fn of_member(item: &ItemId) -> Option<Self> {
         Self::new(item.as_str()).ok()
-    }
-}
-
-impl GroupId {
-    /// The list of the group's members, with its profile as the header.
-    #[must_use]
-    pub fn members(&self) -> ListKey {
-        ListKey {
-            kind: MEMBERS.clone(),
-            owner: self.owner.clone(),
-        }
     }
 }
 
@@ -149,12 +189,13 @@ mod tests {
 
     #[test]
     fn ids_are_refused_by_their_own_name() {
-        let no = UserId::new(&"x".repeat(129)).unwrap_err();
+        let no = UserId::new(&"x".repeat(121)).unwrap_err();
         assert_eq!(
             (no.code, no.field.as_str(), no.limit),
-            (Code::TooLarge, "user", 128)
+            (Code::TooLarge, "user", 120)
         );
-        assert_eq!(no.message, "user has 129 bytes; the limit is 128");
+        assert_eq!(no.message, "user has 121 bytes; the limit is 120");
+        let longest = UserId::new(&"x".repeat(120)).unwrap();
         let no = GroupId::new("").unwrap_err();
         assert_eq!(no.message, "group must not be empty");
         assert_eq!(
@@ -163,6 +204,8 @@ mod tests {
         );
         assert_eq!(UserId::new("u1").unwrap().groups().to_string(), "groups/u1");
         assert_eq!(UserId::of_member(&ItemId::header()), None);
+        // A conversation is named by two more bytes.
+        assert!(ItemId::new(&format!("u:{longest}")).is_ok());
     }
 
     #[test]

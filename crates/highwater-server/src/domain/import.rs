@@ -404,12 +404,12 @@ mod tests {
             "changes[1].role",
             0,
         );
-        let long = "x".repeat(129);
+        let long = "x".repeat(121);
         case(
             &one(&format!(r#"{{"op":"leave","group":"g","user":"{long}"}}"#)),
             TooLarge,
             "changes[1].user",
-            128,
+            120,
         );
         let many = vec![r#"{"op":"dismiss","group":"g"}"#; 1_001].join(",");
         case(

@@ -7,10 +7,13 @@
 
 use super::group::{Group, Stop, not_found};
 use super::ids::{check_description, check_name};
+use super::permissions::{Allowed, OnGroup, Standing};
 use super::{Actor, BATCH, GroupId, UserId};
 use highwater_protocol::kinds::{GroupProfile, Member, Role};
 use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::{Abort, Write, WriteTxn};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A new group. Its creator, if it is a user, owns it.
 #[derive(Clone, Debug)]
@@ -79,7 +82,8 @@ pub struct Invite {
 }
 
 /// What became of one invited user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum InviteOutcome {
     /// They are in.
     Added,
@@ -99,7 +103,8 @@ pub struct Remove {
 }
 
 /// What became of one user to remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RemoveOutcome {
     /// They are out.
     Removed,
@@ -180,68 +185,40 @@ impl Describe {
     }
 }
 
-impl InviteOutcome {
-    /// The outcome as an answer names it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::AlreadyMember => "already_member",
-        }
-    }
-}
-
-impl RemoveOutcome {
-    /// The outcome as an answer names it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Removed => "removed",
-            Self::NotMember => "not_member",
-            Self::Forbidden => "forbidden",
-            Self::OwnerRequired => "owner_required",
-        }
-    }
-}
-
 fn refuse(code: Code, field: &str, message: &str) -> Stop {
     Abort::Refused(Refusal::new(code, message).at(field))
 }
 
-/// The asker's role; `None` for a service, which stands above all roles.
+/// How the asker stands to a group.
 ///
-/// Refused with `group_not_found` if the group does not exist, or the asker is
-/// not in it.
-async fn role_of<T: WriteTxn>(
-    actor: &Actor,
-    group: &mut Group<'_, T>,
-) -> Result<Option<Role>, Stop> {
+/// Refused with `group_not_found` if the group does not exist.
+async fn standing<T: WriteTxn>(actor: &Actor, group: &mut Group<'_, T>) -> Result<Standing, Stop> {
     group.existing().await?;
-    match actor {
-        Actor::Service => Ok(None),
+    Ok(match actor {
+        Actor::Service => Standing::Service,
         Actor::User(user) => match group.member(user).await? {
-            Some(member) => Ok(Some(member.role)),
-            None => Err(not_found()),
+            Some(member) => Standing::of(member.role),
+            None => Standing::Outsider,
         },
-    }
+    })
 }
 
-/// Lets the asker pass if their role is `least` or higher.
+/// Lets the asker pass if the table says so. Where it says "below", the caller
+/// compares the returned standing with the role of whom it concerns.
+///
+/// Refused with `group_not_found` if the group does not exist, or the asker is
+/// not in it; with `forbidden` if they are.
 async fn require<T: WriteTxn>(
     actor: &Actor,
     group: &mut Group<'_, T>,
-    least: Role,
-) -> Result<Option<Role>, Stop> {
-    let role = role_of(actor, group).await?;
-    // Higher roles come first.
-    if role.is_some_and(|role| role > least) {
-        let message = match least {
-            Role::Owner => "only the group's owner may do this",
-            Role::Admin | Role::Member => "only the group's owner and admins may do this",
-        };
-        return Err(refuse(Code::Forbidden, "group", message));
+    what: OnGroup,
+) -> Result<Standing, Stop> {
+    let standing = standing(actor, group).await?;
+    match what.allowed(standing) {
+        Allowed::Yes | Allowed::Below => Ok(standing),
+        Allowed::No | Allowed::AsSet if standing == Standing::Outsider => Err(not_found()),
+        Allowed::No | Allowed::AsSet => Err(Abort::Refused(what.forbidden())),
     }
-    Ok(role)
 }
 
 fn with_groups_of<'a>(
@@ -293,7 +270,7 @@ impl Write for Describe {
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
         let mut group = Group::new(txn, &self.group);
-        require(&self.actor, &mut group, Role::Admin).await?;
+        require(&self.actor, &mut group, OnGroup::Describe).await?;
         let mut profile = group.profile().await?;
         if let Some(name) = &self.name {
             profile.name.clone_from(name);
@@ -315,7 +292,7 @@ impl Write for Dismiss {
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
         let mut group = Group::new(txn, &self.group);
-        require(&self.actor, &mut group, Role::Owner).await?;
+        require(&self.actor, &mut group, OnGroup::Dismiss).await?;
         // Whoever dismissed it sees it gone at once, in their own list too.
         if let Some(user) = self.asker() {
             group.forget(user).await?;
@@ -410,7 +387,7 @@ impl Write for Invite {
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Vec<InviteOutcome>, Stop> {
         let mut group = Group::new(txn, &self.group);
-        require(&self.actor, &mut group, Role::Admin).await?;
+        require(&self.actor, &mut group, OnGroup::Invite).await?;
         let member = Member {
             role: Role::Member,
             joined_at_ms: self.at_ms,
@@ -440,13 +417,13 @@ impl Write for Remove {
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Vec<RemoveOutcome>, Stop> {
         let mut group = Group::new(txn, &self.group);
-        let role = require(&self.actor, &mut group, Role::Admin).await?;
+        let asker = require(&self.actor, &mut group, OnGroup::Remove).await?;
         let mut outcomes = vec![None; self.users.len()];
         // An owner can only go when nobody is left behind: they go last.
         for owners in [false, true] {
             for (user, outcome) in self.users.iter().zip(&mut outcomes) {
                 if outcome.is_none() {
-                    *outcome = remove(&mut group, role, user, owners).await?;
+                    *outcome = remove(&mut group, asker, user, owners).await?;
                 }
             }
         }
@@ -455,19 +432,18 @@ impl Write for Remove {
     }
 }
 
-/// Removes one user, if the asker's `role` is above theirs. `None`: an owner,
+/// Removes one user, if the asker is above them. `None`: an owner,
 /// whose turn it is not.
 async fn remove<T: WriteTxn>(
     group: &mut Group<'_, T>,
-    role: Option<Role>,
+    asker: Standing,
     user: &UserId,
     owners: bool,
 ) -> Result<Option<RemoveOutcome>, Stop> {
     let Some(member) = group.member(user).await? else {
         return Ok(Some(RemoveOutcome::NotMember));
     };
-    // Higher roles come first.
-    if role.is_some_and(|role| role >= member.role) {
+    if !asker.is_above(member.role) {
         return Ok(Some(RemoveOutcome::Forbidden));
     }
     if member.role == Role::Owner {
@@ -492,7 +468,7 @@ impl Write for SetRole {
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
         let mut group = Group::new(txn, &self.group);
-        require(&self.actor, &mut group, Role::Owner).await?;
+        require(&self.actor, &mut group, OnGroup::SetRole).await?;
         let Some(member) = group.member(&self.user).await? else {
             return Err(refuse(
                 Code::NotMember,

@@ -3,8 +3,10 @@
 //! Ranks compare bytewise, so numbers are written big-endian. What a rank is
 //! made by is part of the kind: changing it moves every item of every list.
 
+use super::UserId;
+use super::collation::Collation;
 use highwater_protocol::Rank;
-use highwater_protocol::kinds::{JoinedGroup, Member, Role};
+use highwater_protocol::kinds::{Block, Friend, FriendRequest, JoinedGroup, Member, Role};
 
 /// Owners first, then admins, then members; within a role by time of joining.
 #[must_use]
@@ -23,8 +25,34 @@ pub(super) fn of_member(member: &Member) -> Rank {
 /// The group that was joined last comes first.
 #[must_use]
 pub(super) fn of_group(group: &JoinedGroup) -> Rank {
-    let newest_first = u64::MAX - since_1970(group.joined_at_ms);
-    rank(newest_first.to_be_bytes().to_vec())
+    newest_first(group.joined_at_ms)
+}
+
+/// Those that are pinned first; then by remark, else by name, else by id, in the
+/// order that the owner of the list is used to.
+#[must_use]
+pub(super) fn of_friend(friend: &Friend, id: &UserId, collation: &Collation) -> Rank {
+    let called = [&friend.remark, &friend.name].into_iter();
+    let called = called.map(String::as_str).find(|name| !name.is_empty());
+    let mut bytes = vec![u8::from(!friend.pinned)];
+    bytes.extend(collation.key(called.unwrap_or_else(|| id.as_str())));
+    rank(bytes)
+}
+
+/// The newest request first.
+#[must_use]
+pub(super) fn of_request(request: &FriendRequest) -> Rank {
+    newest_first(request.at_ms)
+}
+
+/// Who was blocked last comes first.
+#[must_use]
+pub(super) fn of_block(block: &Block) -> Rank {
+    newest_first(block.at_ms)
+}
+
+fn newest_first(time_ms: i64) -> Rank {
+    rank((u64::MAX - since_1970(time_ms)).to_be_bytes().to_vec())
 }
 
 /// Times before 1970 count as 1970.
@@ -33,7 +61,7 @@ fn since_1970(time_ms: i64) -> u64 {
 }
 
 fn rank(bytes: Vec<u8>) -> Rank {
-    Rank::new(bytes).unwrap_or_else(|no| unreachable!("a rank of nine bytes is short: {no}"))
+    Rank::new(bytes).unwrap_or_else(|no| unreachable!("a rank of a built-in kind is short: {no}"))
 }
 
 #[cfg(test)]
@@ -58,6 +86,30 @@ mod tests {
             place(Role::Member, i64::MAX),
         ];
         assert!(order.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn friends_stand_by_what_they_are_called_and_pinned_ones_before() {
+        let place = |pinned, remark: &str, name: &str, id: &str| {
+            let friend = Friend {
+                pinned,
+                remark: remark.to_owned(),
+                name: name.to_owned(),
+                ..Friend::default()
+            };
+            let id = UserId::new(id).unwrap_or_else(|no| panic!("{no}"));
+            of_friend(&friend, &id, &Collation::of(""))
+        };
+        let order = [
+            place(true, "", "Zoe", "1"),
+            place(false, "", "Anna", "2"),
+            place(false, "", "", "anton"),
+            place(false, "Berta", "Zacharias", "3"),
+            place(false, "", "Carl", "4"),
+        ];
+        assert!(order.is_sorted_by(|a, b| a < b));
+        let long = place(false, &"漢".repeat(85), "", "5");
+        assert_eq!(long.as_bytes().len(), 241);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Who may read which list, decided in the snapshot that the answer is read
 //! from, and remembered.
 //!
-//! A user reads their own `groups`, and the `members` of a group whose members
-//! they are among. The second takes a read for each list, so it is remembered
+//! A user reads the lists that are theirs, and the `members` of a group whose
+//! members they are among. The second takes a read for each list, so it is remembered
 //! as the pair (group, lineage of its members) for as long as the user's own
 //! `groups` stays at one point. That is exact:
 //!
@@ -33,13 +33,36 @@ enum Rule<'a> {
 }
 
 fn rule<'a>(actor: &'a Actor, list: &ListKey) -> Rule<'a> {
-    match (list.kind.as_str(), actor) {
-        (kinds::GROUPS | kinds::MEMBERS, Actor::Service) => Rule::May,
-        (kinds::GROUPS, Actor::User(user)) if *user.as_owner() == list.owner => Rule::May,
-        (kinds::GROUPS, Actor::User(_)) => Rule::MayNot,
+    let kind = list.kind.as_str();
+    match (kind, actor) {
+        (_, Actor::Service) if KINDS.contains(&kind) => Rule::May,
+        (_, Actor::User(user)) if is_users_own(kind) => {
+            if *user.as_owner() == list.owner {
+                Rule::May
+            } else {
+                Rule::MayNot
+            }
+        }
         (kinds::MEMBERS, Actor::User(user)) => Rule::IfMember(user),
+        (kinds::JOIN_REQUESTS | kinds::ACTIVITY, Actor::User(_)) => Rule::MayNot,
         _ => Rule::NoSuchKind,
     }
+}
+
+/// Whether lists of this kind are read by the user who owns them, and by nobody
+/// else but services.
+fn is_users_own(kind: &str) -> bool {
+    matches!(
+        kind,
+        kinds::PROFILE
+            | kinds::FRIENDS
+            | kinds::FRIEND_REQUESTS
+            | kinds::SENT_FRIEND_REQUESTS
+            | kinds::BLOCKS
+            | kinds::GROUPS
+            | kinds::SENT_JOIN_REQUESTS
+            | kinds::CONVERSATIONS
+    )
 }
 
 /// The list whose standing still means that nothing changed about what a
@@ -199,7 +222,7 @@ fn no_such_kind(list: &ListKey, at: usize) -> Refusal {
     let message = format!(
         "no kind of list is called {}; this server knows {}",
         list.kind,
-        KINDS.join(" and ")
+        KINDS.join(", ")
     );
     Refusal::new(Code::UnknownKind, message).at(format!("lists[{at}].kind"))
 }

@@ -189,13 +189,13 @@ async fn fields_of_a_sync() {
         let json = Format::Json.encode(&request);
         let headers = [("content-type", "application/json")];
         let reply = client.send("POST", "/v1/sync", &headers, &json).await;
-        assert_eq!(reply.header("content-type"), "application/json");
+        assert_eq!(reply.header("content-type"), "application/problem+json");
         assert_eq!(reply.refusal(), refused(status, code, field, limit));
     }
     // An unknown kind refuses its list alone.
     let reply = post_protobuf(
         &mut client,
-        &request(vec![list("friends", "u1"), list("groups", "u1")]),
+        &request(vec![list("planets", "u1"), list("groups", "u1")]),
     )
     .await;
     let response = wire::SyncResponse::decode(reply.ok().body.as_slice()).unwrap();
@@ -207,7 +207,7 @@ async fn fields_of_a_sync() {
         ("unknown_kind", "lists[0].kind")
     );
     assert_eq!(response.answers.len(), 2);
-    let reply = client.get("/v1/lists/friends/u1").await;
+    let reply = client.get("/v1/lists/planets/u1").await;
     assert_eq!(reply.refusal(), refused(404, "unknown_kind", "kind", 0));
     let reply = client.get(&format!("/v1/lists/groups/{long}")).await;
     assert_eq!(reply.refusal(), refused(413, "too_large", "owner", 128));

@@ -18,3 +18,4 @@ mod rules;
 mod shutdown;
 mod sqlite;
 mod sync;
+mod transactions;

@@ -57,15 +57,43 @@ async fn a_user_reads_their_own_list_and_those_of_their_groups() {
         let service = decide(&rights, &store, &Actor::Service, &key(kind, owner)).await;
         assert_eq!(service, Access::Read);
     }
-    for actor in [Actor::User(user("m")), Actor::Service] {
-        let access = decide(&rights, &store, &actor, &key("friends", "m")).await;
-        let Access::Refused(no) = access else {
-            panic!("no such kind");
-        };
-        assert_eq!(
-            (no.code, no.field.as_str()),
-            (Code::UnknownKind, "lists[0].kind")
-        );
+    // What the server keeps for itself is no kind to a reader.
+    for kind in ["planets", "holders"] {
+        for actor in [Actor::User(user("m")), Actor::Service] {
+            let access = decide(&rights, &store, &actor, &key(kind, "m")).await;
+            let Access::Refused(no) = access else {
+                panic!("there is no kind {kind}");
+            };
+            assert_eq!(
+                (no.code, no.field.as_str()),
+                (Code::UnknownKind, "lists[0].kind")
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_lists_that_a_user_owns_are_read_by_them_and_by_services() {
+    let store = store();
+    let rights = Rights::new(100);
+    for kind in [
+        "profile",
+        "friends",
+        "friend_requests",
+        "sent_friend_requests",
+        "blocks",
+        "groups",
+        "sent_join_requests",
+        "conversations",
+    ] {
+        for (actor, expected) in [
+            (Actor::User(user("m")), Access::Read),
+            (Actor::User(user("n")), Access::Denied),
+            (Actor::Service, Access::Read),
+        ] {
+            let access = decide(&rights, &store, &actor, &key(kind, "m")).await;
+            assert_eq!(access, expected, "{actor:?} reads {kind}/m");
+        }
     }
 }
 

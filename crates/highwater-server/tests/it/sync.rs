@@ -126,7 +126,7 @@ async fn the_same_in_json_for_people() {
         "protocol": 1,
         "lists": [
             {"kind": "members", "owner": "g", "scan": {"wholeUpTo": "10"}, "someday": true},
-            {"kind": "friends", "owner": "o", "scan": {}},
+            {"kind": "planets", "owner": "o", "scan": {}},
         ],
     });
     let reply = o.post("/v1/sync", &request).await.ok();

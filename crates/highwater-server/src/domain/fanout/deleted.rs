@@ -1,0 +1,290 @@
+//! A user goes: out of the lists of all who hold them, out of their groups, and
+//! their own lists end; last of all the profile, which kept them from being named
+//! anew in the meantime.
+
+use super::super::UserId;
+use super::super::element::{delete, is_empty, revise};
+use super::super::group::{Group, Stop as Aborted};
+use super::super::holders::{Place, drop_item, note};
+use super::job::{EndedList, Job};
+use super::targets::{Target, Trail, steps};
+use super::{Clock, FanOut, Stop};
+use highwater_core::reads::ListState;
+use highwater_protocol::kinds::{Conversation, ConversationState, Role};
+use highwater_protocol::{ListKey, Refusal};
+use highwater_store::{JobId, Store, StoreError, Write, WriteTxn};
+
+/// How often a user's lists are gone through, if something that names the user
+/// turns up in them at the end.
+const ROUNDS: u32 = 3;
+
+impl<S: Store> FanOut<S> {
+    pub(super) async fn deleted(
+        &self,
+        user: &UserId,
+        jobs: &[JobId],
+        clock: &Clock,
+        stop: &Stop,
+    ) -> Result<(), StoreError> {
+        for round in 1.. {
+            for trail in Trail::ALL {
+                self.leave(user, trail, clock, stop).await?;
+            }
+            for place in Place::ALL {
+                self.let_go(user, place, clock, stop).await?;
+            }
+            if stop.is_said() {
+                return Ok(());
+            }
+            let end = End {
+                user: user.clone(),
+                jobs: jobs.to_vec(),
+                anyway: round == ROUNDS,
+            };
+            if self.step(clock, end).await? {
+                break;
+            }
+        }
+        tracing::debug!(%user, "a user is deleted");
+        Ok(())
+    }
+
+    /// Takes the user out of where a trail leads.
+    async fn leave(
+        &self,
+        user: &UserId,
+        trail: Trail,
+        clock: &Clock,
+        stop: &Stop,
+    ) -> Result<(), StoreError> {
+        let list = trail.list(user);
+        let mut after = None;
+        loop {
+            let (items, next) = self.page(&list, after.as_ref()).await?;
+            let targets: Vec<_> = items.iter().filter_map(|item| trail.target(item)).collect();
+            for targets in steps(&targets, beside(user).len(), |target| touched(target).len()) {
+                if stop.is_said() {
+                    return Ok(());
+                }
+                let user = user.clone();
+                self.step(clock, Leave { user, targets }).await?;
+            }
+            after = next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes those whom the user holds forget that they are held.
+    async fn let_go(
+        &self,
+        user: &UserId,
+        place: Place,
+        clock: &Clock,
+        stop: &Stop,
+    ) -> Result<(), StoreError> {
+        let list = place.list(user);
+        let mut after = None;
+        loop {
+            if stop.is_said() {
+                return Ok(());
+            }
+            let (items, next) = self.page(&list, after.as_ref()).await?;
+            let held = items.iter().filter_map(|item| place.user(&item.id));
+            let step = LetGo {
+                user: user.clone(),
+                held: held.collect(),
+            };
+            if !step.held.is_empty() {
+                self.step(clock, step).await?;
+            }
+            after = next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Lists of the user's own that leaving may change.
+fn beside(user: &UserId) -> Vec<ListKey> {
+    vec![
+        user.holders(),
+        user.profile(),
+        user.groups(),
+        user.conversations(),
+        user.sent_join_requests(),
+    ]
+}
+
+/// Lists of others that leaving may change.
+fn touched(target: &Target) -> Vec<ListKey> {
+    match target {
+        Target::Group(group) => vec![
+            group.members(),
+            group.join_requests(),
+            group.activity(),
+            group.rights(),
+        ],
+        Target::Holder(..) | Target::Application(_) => target.lists(),
+    }
+}
+
+/// Takes a user out of lists of others.
+struct Leave {
+    user: UserId,
+    targets: Vec<Target>,
+}
+
+impl Write for Leave {
+    type Output = ();
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        let mut lists = beside(&self.user);
+        lists.extend(self.targets.iter().flat_map(touched));
+        lists
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Aborted> {
+        let user = &self.user;
+        for target in &self.targets {
+            match target {
+                Target::Holder(holder, places) => {
+                    for place in places.iter() {
+                        self.leave_holder(txn, holder, place).await?;
+                    }
+                }
+                Target::Group(group) => {
+                    self.leave_group(&mut Group::new(txn, group)).await?;
+                }
+                Target::Application(group) => {
+                    delete(txn, &group.join_requests(), user.as_item()).await?;
+                    delete(txn, &user.sent_join_requests(), group.as_item()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Leave {
+    /// A conversation stays, with the last name it had, and is over.
+    async fn leave_holder<T: WriteTxn>(
+        &self,
+        txn: &mut T,
+        holder: &UserId,
+        place: Place,
+    ) -> Result<(), StoreError> {
+        if place == Place::Conversations {
+            let (list, id) = (place.list(holder), place.item(&self.user));
+            let change = |conversation: &mut Conversation| {
+                conversation.state = ConversationState::Ended;
+            };
+            revise(txn, &list, &id, change).await?;
+        } else {
+            drop_item(txn, place, holder, &self.user).await?;
+        }
+        note(txn, &self.user, holder, place, false).await
+    }
+
+    /// A group goes on if others are in it, and has an owner if it had one.
+    async fn leave_group<T: WriteTxn>(&self, group: &mut Group<'_, T>) -> Result<(), Aborted> {
+        let user = &self.user;
+        let Some(member) = group.member(user).await? else {
+            return Ok(group.forget(user).await?);
+        };
+        let Some((heir, theirs)) = group.first_but(user).await? else {
+            group.forget(user).await?;
+            return group.dismiss().await;
+        };
+        if member.role == Role::Owner && theirs.role != Role::Owner {
+            let mut owner = theirs;
+            owner.role = Role::Owner;
+            group.put_member(&heir, &owner).await?;
+        }
+        Ok(group.expel(user).await?)
+    }
+}
+
+/// Takes a user from among the holders of others.
+struct LetGo {
+    user: UserId,
+    held: Vec<UserId>,
+}
+
+impl Write for LetGo {
+    type Output = ();
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        self.held.iter().map(UserId::holders).collect()
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Aborted> {
+        for held in &self.held {
+            delete(txn, &held.holders(), self.user.as_item()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends the user's own lists, if nobody holds them any more.
+struct End {
+    user: UserId,
+    jobs: Vec<JobId>,
+    /// Even if somebody does: what could not be understood is not waited for.
+    anyway: bool,
+}
+
+impl End {
+    fn own(&self) -> [ListKey; 9] {
+        let user = &self.user;
+        [
+            user.friends(),
+            user.friend_requests(),
+            user.sent_friend_requests(),
+            user.blocks(),
+            user.groups(),
+            user.sent_join_requests(),
+            user.conversations(),
+            user.holders(),
+            user.profile(),
+        ]
+    }
+}
+
+impl Write for End {
+    /// Whether it is done.
+    type Output = bool;
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        self.own().to_vec()
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<bool, Aborted> {
+        for trail in Trail::ALL {
+            if !self.anyway && !is_empty(txn, &trail.list(&self.user)).await? {
+                return Ok(false);
+            }
+        }
+        for list in self.own() {
+            let ListState::Live(head) = txn.state(&list).await? else {
+                continue;
+            };
+            txn.end(&list).await?;
+            let job = Job::Forgotten(EndedList {
+                list,
+                ended: head.lineage,
+                version: head.version,
+            });
+            txn.enqueue(job.encode()).await?;
+        }
+        for job in &self.jobs {
+            txn.complete(*job).await?;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,162 @@
+//! Jobs, and how they are stored: as JSON that says what to recompute.
+
+use super::super::{GroupId, UserId};
+use bytes::Bytes;
+use highwater_protocol::{Lineage, ListKey, Version};
+use serde::{Deserialize, Serialize};
+
+/// What a write leaves to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Job {
+    /// A group ended: it leaves its former members' lists.
+    Dismissed(Dismissed),
+    /// A user has another name or avatar: their copies follow.
+    Renamed(UserId),
+    /// A user has another locale: their friends are ranked anew.
+    Reranked(UserId),
+    /// A user goes: they leave all lists, and theirs end.
+    Deleted(UserId),
+    /// A list ended: what it left behind is forgotten.
+    Forgotten(EndedList),
+}
+
+/// One life of a group that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Dismissed {
+    /// Which group.
+    pub(in super::super) group: GroupId,
+    /// Which life of it ended.
+    pub(in super::super) ended: Lineage,
+    /// Where that life ended: it left no more tombstones than it had versions.
+    pub(in super::super) version: Version,
+}
+
+/// One life of a list that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct EndedList {
+    /// Which list.
+    pub(in super::super) list: ListKey,
+    /// Which life of it ended.
+    pub(in super::super) ended: Lineage,
+    /// Where that life ended.
+    pub(in super::super) version: Version,
+}
+
+/// A job as it is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stored {
+    Dismissed {
+        group: String,
+        lineage: String,
+        version: u64,
+    },
+    Renamed {
+        user: String,
+    },
+    Reranked {
+        user: String,
+    },
+    Deleted {
+        user: String,
+    },
+    Forgotten {
+        list: String,
+        lineage: String,
+        version: u64,
+    },
+}
+
+impl Job {
+    pub(in super::super) fn encode(&self) -> Bytes {
+        let text = |user: &UserId| user.as_str().to_owned();
+        let stored = match self {
+            Self::Dismissed(job) => Stored::Dismissed {
+                group: job.group.as_str().to_owned(),
+                lineage: job.ended.to_string(),
+                version: job.version.get(),
+            },
+            Self::Renamed(user) => Stored::Renamed { user: text(user) },
+            Self::Reranked(user) => Stored::Reranked { user: text(user) },
+            Self::Deleted(user) => Stored::Deleted { user: text(user) },
+            Self::Forgotten(job) => Stored::Forgotten {
+                list: job.list.to_string(),
+                lineage: job.ended.to_string(),
+                version: job.version.get(),
+            },
+        };
+        serde_json::to_vec(&stored)
+            .unwrap_or_else(|error| unreachable!("a job is always JSON: {error}"))
+            .into()
+    }
+
+    /// `None`: a job of some newer server.
+    pub(super) fn decode(payload: &[u8]) -> Option<Self> {
+        let user = |user: String| UserId::new(&user).ok();
+        Some(match serde_json::from_slice(payload).ok()? {
+            Stored::Dismissed {
+                group,
+                lineage: ended,
+                version,
+            } => Self::Dismissed(Dismissed {
+                group: GroupId::new(&group).ok()?,
+                ended: lineage(&ended)?,
+                version: Version::new(version),
+            }),
+            Stored::Renamed { user: id } => Self::Renamed(user(id)?),
+            Stored::Reranked { user: id } => Self::Reranked(user(id)?),
+            Stored::Deleted { user: id } => Self::Deleted(user(id)?),
+            Stored::Forgotten {
+                list,
+                lineage: ended,
+                version,
+            } => Self::Forgotten(EndedList {
+                list: list.parse().ok()?,
+                ended: lineage(&ended)?,
+                version: Version::new(version),
+            }),
+        })
+    }
+}
+
+fn lineage(text: &str) -> Option<Lineage> {
+    Lineage::new(u64::from_str_radix(text, 16).ok()?)
+}
+
+impl Dismissed {
+    pub(in super::super) fn encode(&self) -> Bytes {
+        Job::Dismissed(self.clone()).encode()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_reads_back_and_one_of_a_newer_server_is_left_alone() {
+        let ended = Lineage::new(0xfeed).unwrap();
+        let user = UserId::new("u/\"é\"").unwrap();
+        let jobs = [
+            Job::Dismissed(Dismissed {
+                group: GroupId::new("org/team \"é\"").unwrap(),
+                ended,
+                version: Version::new(7),
+            }),
+            Job::Renamed(user.clone()),
+            Job::Reranked(user.clone()),
+            Job::Deleted(user.clone()),
+            Job::Forgotten(EndedList {
+                list: user.friends(),
+                ended,
+                version: Version::new(9),
+            }),
+        ];
+        for job in jobs {
+            assert_eq!(Job::decode(&job.encode()), Some(job));
+        }
+        assert_eq!(Job::decode(br#"{"moved":{"user":"u"}}"#), None);
+        assert_eq!(Job::decode(b""), None);
+    }
+}
