@@ -69,7 +69,8 @@ impl Client {
 
 impl Conversations {
     /// The list of the user's own items, without what goes on in large groups:
-    /// for its status, and to release it.
+    /// for its status, and to release it. What goes on in large groups is released
+    /// with it, as soon as anybody looks at the conversations.
     #[must_use]
     pub const fn items(&self) -> &List<ConversationItems> {
         &self.list

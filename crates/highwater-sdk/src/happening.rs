@@ -167,7 +167,7 @@ impl Happenings {
         let tap = shared.hub.tap(&kinds::ALL, false);
         let user = &shared.db.binding().user;
         if let Ok(list) = ListKey::new(kinds::CONVERSATIONS, user)
-            && shared.held().contains(&list)
+            && shared.holds(&list)
         {
             shared.begin_board(&list);
         }

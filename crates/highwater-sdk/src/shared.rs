@@ -142,6 +142,10 @@ impl Shared {
         self.tell(Command::Release(list.clone()));
     }
 
+    pub(crate) fn holds(&self, list: &ListKey) -> bool {
+        self.held.lock().contains(list)
+    }
+
     pub(crate) fn held(&self) -> Vec<ListKey> {
         self.held.lock().iter().cloned().collect()
     }

@@ -26,6 +26,8 @@ pub(crate) struct Board {
     list: ListKey,
     owner: String,
     slot: Arc<Slot>,
+    /// The list is held, and so is what goes on in its large groups.
+    following: bool,
     entries: BTreeMap<ItemId, Entry>,
     /// What goes on in large groups, by the id of the conversation.
     feeds: BTreeMap<ItemId, Feed>,
@@ -62,6 +64,7 @@ impl Board {
             list: list.clone(),
             owner: owner.to_owned(),
             slot: hub.listen(list, Interest::Rows),
+            following: true,
             entries: BTreeMap::new(),
             feeds: BTreeMap::new(),
             order: BTreeSet::new(),
@@ -81,6 +84,11 @@ impl Board {
     }
 
     fn work_in(&mut self, shared: &Shared) -> Result<(), Error> {
+        let held = shared.holds(&self.list);
+        if held != self.following {
+            self.following = held;
+            self.slot.refresh();
+        }
         while let Some(news) = news(&self.slot)? {
             self.edition += 1;
             self.read_items(shared, &news)?;
@@ -158,7 +166,8 @@ impl Board {
     /// owner is in the group.
     fn follow(&mut self, shared: &Shared, id: &ItemId) {
         let item = self.entries.get(id).and_then(|entry| entry.item.as_ref());
-        let wanted = item.and_then(|item| activity_of(id, item));
+        let wanted = item.filter(|_| self.following);
+        let wanted = wanted.and_then(|item| activity_of(id, item));
         match (wanted, self.feeds.contains_key(id)) {
             (Some(list), false) => {
                 let slot = shared.hub.listen(&list, Interest::Rows);

@@ -316,6 +316,22 @@ fn activity_is_held_while_the_conversation_is_shared_and_its_owner_is_in_the_gro
 }
 
 #[test]
+fn who_releases_the_conversations_releases_what_goes_on_in_them() {
+    let device = three();
+    device.shown();
+    device.conversations.items().release();
+    assert_eq!(
+        device.conversations.count().unwrap(),
+        3,
+        "they stay readable"
+    );
+    assert_eq!(device.held(), [""; 0]);
+    let again = device.client.conversations().unwrap();
+    block_on(again.page(None, 9)).unwrap();
+    assert_eq!(device.held(), ["activity/big", "conversations/u1"]);
+}
+
+#[test]
 fn offline_the_order_is_that_of_what_is_there_also_after_a_restart() {
     let folder = tempdir().unwrap();
     let server = TestServer::new();
