@@ -27,24 +27,15 @@ use paths::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A body with nothing in it.
-#[derive(Serialize)]
-struct Nothing {}
-
 impl Client {
-    /// Sends a write with a body. What the operation says of its own, as JSON.
+    /// Sends a write. What the operation says of its own, as JSON.
     async fn act(
         &self,
         method: Method,
         path: Result<Path, Refusal>,
-        body: &impl Serialize,
+        body: Bytes,
     ) -> Result<Bytes, Error> {
         let path = path?.into_text();
-        let body = serde_json::to_vec(body).map_err(|error| {
-            // No type here can be such; an app's would say which of its own.
-            Error::Invalid(Refusal::invalid("body", error.to_string()))
-        })?;
-        let body = body.into();
         let action = Action { method, path, body };
         self.shared().write(action).await
     }
@@ -54,26 +45,32 @@ impl Client {
         path: Result<Path, Refusal>,
         body: &impl Serialize,
     ) -> Result<Bytes, Error> {
-        self.act(Method::Post, path, body).await
+        self.act(Method::Post, path, json(body)?).await
     }
 
-    async fn put(&self, path: Result<Path, Refusal>, body: &impl Serialize) -> Result<(), Error> {
-        self.act(Method::Put, path, body).await.map(drop)
+    /// Has something done that needs no words.
+    async fn run(&self, path: Result<Path, Refusal>) -> Result<(), Error> {
+        let done = self.act(Method::Post, path, Bytes::new()).await;
+        done.map(drop)
     }
 
     async fn patch(&self, path: Result<Path, Refusal>, body: &impl Serialize) -> Result<(), Error> {
-        self.act(Method::Patch, path, body).await.map(drop)
+        let done = self.act(Method::Patch, path, json(body)?).await;
+        done.map(drop)
     }
 
     async fn delete(&self, path: Result<Path, Refusal>) -> Result<(), Error> {
-        let path = path?.into_text();
-        let action = Action {
-            method: Method::Delete,
-            path,
-            body: Bytes::new(),
-        };
-        self.shared().write(action).await.map(drop)
+        let done = self.act(Method::Delete, path, Bytes::new()).await;
+        done.map(drop)
     }
+}
+
+fn json(body: &impl Serialize) -> Result<Bytes, Error> {
+    let json = serde_json::to_vec(body).map_err(|error| {
+        // None of the types here is such.
+        Error::Invalid(Refusal::invalid("body", error.to_string()))
+    });
+    json.map(Bytes::from)
 }
 
 /// What an operation says of its own. The write has happened, whatever it says.

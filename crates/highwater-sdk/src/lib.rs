@@ -63,7 +63,7 @@
 //!     Err(Error::Refused(no)) if no.code == Code::Blocked => println!("bob does not want it"),
 //!     Err(error) => return Err(error.into()),
 //! }
-//! friends.accept("carol", Some("Carol from work")).await?;
+//! friends.accept("carol").await?;
 //! assert!(friends.get("carol").await?.is_some());
 //!
 //! let new = NewGroup { group: "rust".into(), name: "Rust".into(), ..NewGroup::default() };

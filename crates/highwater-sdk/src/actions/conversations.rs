@@ -1,6 +1,6 @@
 //! What a user does with their conversations.
 
-use super::{Nothing, paths};
+use super::paths;
 use crate::conversations::Conversations;
 use crate::error::Error;
 use highwater_protocol::kinds::{Extra, Receive};
@@ -71,7 +71,7 @@ impl Conversations {
     /// `conversation_not_found`.
     pub async fn clear(&self, conversation: &str) -> Result<(), Error> {
         let path = paths::conversation_verb(self.user(), conversation, "clear");
-        self.client().post(path, &Nothing {}).await.map(drop)
+        self.client().run(path).await
     }
 
     /// Deletes a conversation, on all the user's devices. That of a group where

@@ -1,9 +1,11 @@
 //! Friends, and who asks to be one.
 
-use super::{Nothing, outcome, paths};
+use super::{json, outcome, paths};
+use crate::driver::Method;
 use crate::error::Error;
 use crate::list::List;
 use crate::lists::Friends;
+use bytes::Bytes;
 use highwater_protocol::kinds::Extra;
 use serde::{Deserialize, Serialize};
 
@@ -37,15 +39,8 @@ pub enum Requested {
 
 #[derive(Serialize)]
 struct Request<'a> {
-    to: &'a str,
     message: &'a str,
     source: &'a str,
-}
-
-#[derive(Serialize)]
-struct Accept<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remark: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -67,13 +62,9 @@ impl List<Friends> {
     /// `user_not_found`; `invalid_field`, of oneself. See
     /// [`actions`](crate::actions) for what can go wrong with any of these.
     pub async fn request(&self, to: &str, message: &str, source: &str) -> Result<Requested, Error> {
-        let body = Request {
-            to,
-            message,
-            source,
-        };
-        let path = paths::friend_requests(self.user());
-        let said = self.client().post(path, &body).await?;
+        let body = json(&Request { message, source })?;
+        let path = paths::sent_friend_request(self.user(), to);
+        let said = self.client().act(Method::Put, path, body).await?;
         Ok(outcome::<Became<Requested>>(&said)?.outcome)
     }
 
@@ -87,15 +78,13 @@ impl List<Friends> {
         self.client().delete(path).await
     }
 
-    /// Says yes to a user who asked; the two are friends. `remark`: what the user
-    /// is to be called.
+    /// Says yes to a user who asked; the two are friends.
     ///
     /// # Errors
     /// `request_not_found`, if there is no such request, or it was answered.
-    pub async fn accept(&self, from: &str, remark: Option<&str>) -> Result<(), Error> {
+    pub async fn accept(&self, from: &str) -> Result<(), Error> {
         let path = paths::friend_request(self.user(), from, "accept");
-        let said = self.client().post(path, &Accept { remark }).await;
-        said.map(drop)
+        self.client().run(path).await
     }
 
     /// Says no to a user who asked, with an answer of up to 1,024 bytes.
@@ -139,7 +128,8 @@ impl List<crate::lists::Blocks> {
     /// `user_not_found`; `invalid_field`, of oneself.
     pub async fn block(&self, user: &str) -> Result<(), Error> {
         let path = paths::block(self.key().owner.as_str(), user);
-        self.client().put(path, &Nothing {}).await
+        let done = self.client().act(Method::Put, path, Bytes::new()).await;
+        done.map(drop)
     }
 
     /// No longer blocks a user.

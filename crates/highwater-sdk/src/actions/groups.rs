@@ -1,8 +1,9 @@
 //! Groups: made, described, joined, left, and who is in them.
 
 use super::friends::{Became, Reject};
-use super::{Nothing, outcome, paths};
+use super::{json, outcome, paths};
 use crate::client::Client;
+use crate::driver::Method;
 use crate::error::Error;
 use crate::list::List;
 use crate::lists::{Activity, Groups, JoinRequests, Members};
@@ -275,7 +276,7 @@ impl Group {
     /// `not_member`; `owner_required`, for the owner while others remain.
     pub async fn leave(&self) -> Result<(), Error> {
         let path = paths::members(&self.id, "leave");
-        self.client.post(path, &Nothing {}).await.map(drop)
+        self.client.run(path).await
     }
 
     /// Brings users in. What became of each, in their order.
@@ -305,7 +306,9 @@ impl Group {
     /// owner themselves.
     pub async fn set_role(&self, user: &str, role: Role) -> Result<(), Error> {
         let path = paths::role(&self.id, user);
-        self.client.put(path, &RoleOf { role }).await
+        let body = json(&RoleOf { role })?;
+        let done = self.client.act(Method::Put, path, body).await;
+        done.map(drop)
     }
 
     /// Hands the group over to a member; this user becomes an admin.
@@ -332,7 +335,7 @@ impl Group {
     /// `forbidden`; `request_not_found`, if it was answered.
     pub async fn approve(&self, user: &str) -> Result<(), Error> {
         let path = paths::join_request(&self.id, user, "approve");
-        self.client.post(path, &Nothing {}).await.map(drop)
+        self.client.run(path).await
     }
 
     /// Does not let a user in who applied, with an answer of up to 1,024 bytes.

@@ -40,7 +40,7 @@ impl Path {
         Ok(Self(format!("{}/{}", self.0, encoded(id))))
     }
 
-    /// What is done there.
+    /// What is done with all of these together.
     fn verb(self, verb: &str) -> Self {
         Self(format!("{}:{verb}", self.0))
     }
@@ -69,16 +69,17 @@ pub(super) fn user(user: &str) -> Result<Path, Refusal> {
     Path::of(user)
 }
 
-pub(super) fn friend_requests(user: &str) -> Result<Path, Refusal> {
-    Ok(Path::of(user)?.at("friend_requests"))
+pub(super) fn profile(user: &str) -> Result<Path, Refusal> {
+    Ok(Path::of(user)?.at("profile"))
 }
 
 pub(super) fn friend_request(user: &str, from: &str, verb: &str) -> Result<Path, Refusal> {
-    Ok(friend_requests(user)?.id("from", from)?.verb(verb))
+    let requests = Path::of(user)?.at("friend_requests");
+    Ok(requests.id("friend", from)?.at(verb))
 }
 
 pub(super) fn sent_friend_request(user: &str, to: &str) -> Result<Path, Refusal> {
-    Path::of(user)?.at("sent_friend_requests").id("to", to)
+    Path::of(user)?.at("sent_friend_requests").id("friend", to)
 }
 
 pub(super) fn friend(user: &str, friend: &str) -> Result<Path, Refusal> {
@@ -111,7 +112,7 @@ pub(super) fn role(of: &str, user: &str) -> Result<Path, Refusal> {
 
 pub(super) fn join_request(of: &str, user: &str, verb: &str) -> Result<Path, Refusal> {
     let requests = group(of)?.at("join_requests");
-    Ok(requests.id("user", user)?.verb(verb))
+    Ok(requests.id("user", user)?.at(verb))
 }
 
 pub(super) fn sent_join_request(user: &str, group: &str) -> Result<Path, Refusal> {
@@ -124,7 +125,7 @@ pub(super) fn conversation(user: &str, conversation: &str) -> Result<Path, Refus
 }
 
 pub(super) fn conversation_verb(user: &str, of: &str, verb: &str) -> Result<Path, Refusal> {
-    Ok(conversation(user, of)?.verb(verb))
+    Ok(conversation(user, of)?.at(verb))
 }
 
 #[cfg(test)]
@@ -136,7 +137,7 @@ mod tests {
     fn every_operation_has_its_address() {
         let paths = [
             user("u1"),
-            friend_requests("u1"),
+            profile("u1"),
             friend_request("u1", "u2", "accept"),
             sent_friend_request("u1", "u2"),
             friend("u1", "u2"),
@@ -154,8 +155,8 @@ mod tests {
         let paths: Vec<String> = paths.map(|path| path.unwrap().into_text()).into();
         let expected = [
             "/v1/users/u1",
-            "/v1/users/u1/friend_requests",
-            "/v1/users/u1/friend_requests/u2:accept",
+            "/v1/users/u1/profile",
+            "/v1/users/u1/friend_requests/u2/accept",
             "/v1/users/u1/sent_friend_requests/u2",
             "/v1/users/u1/friends/u2",
             "/v1/users/u1/blocks/u2",
@@ -164,10 +165,10 @@ mod tests {
             "/v1/groups/g1/members:join",
             "/v1/groups/g1/members/u2",
             "/v1/groups/g1/members/u2/role",
-            "/v1/groups/g1/join_requests/u2:approve",
+            "/v1/groups/g1/join_requests/u2/approve",
             "/v1/users/u1/sent_join_requests/g1",
             "/v1/users/u1/conversations/g%3Ag1",
-            "/v1/users/u1/conversations/u%3Au2:read",
+            "/v1/users/u1/conversations/u%3Au2/read",
         ];
         assert_eq!(paths, expected);
     }

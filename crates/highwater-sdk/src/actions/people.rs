@@ -32,7 +32,7 @@ impl List<Profile> {
     /// `too_large` or `invalid_field`, with the field; `forbidden`, of another
     /// user.
     pub async fn set(&self, settings: &ProfileSettings) -> Result<(), Error> {
-        let path = paths::user(self.key().owner.as_str());
+        let path = paths::profile(self.key().owner.as_str());
         self.client().patch(path, settings).await
     }
 

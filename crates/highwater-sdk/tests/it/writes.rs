@@ -43,8 +43,7 @@ fn device(says: &'static str) -> Device {
     server.write(&list("friends/u1"), vec![put("u2")]);
     server.writes.say(says);
     server.writes.do_this(|write| {
-        let user = write.path.rsplit('/').next().unwrap();
-        let user = user.split(':').next().unwrap().to_owned();
+        let user = write.path.split('/').nth(5).unwrap().to_owned();
         vec![(list("friends/u1"), vec![put(&user)])]
     });
     let client = server.client(&folder.path().join("db"));
@@ -67,14 +66,14 @@ fn ids(friends: &List<Friends>) -> Vec<String> {
 fn what_a_write_changed_is_there_when_it_returns_and_no_sync_was_needed() {
     let device = device("{}");
     let before = device.server.requests();
-    block_on(device.friends.accept("u3", Some("Third"))).unwrap();
+    block_on(device.friends.accept("u3")).unwrap();
     assert_eq!(ids(&device.friends), ["u2", "u3"]);
     assert_eq!(device.server.requests(), before);
     let log = device.server.writes.take_log();
     assert_eq!(log.len(), 1);
     assert_eq!(log[0].method, Method::Post);
-    assert_eq!(log[0].path, "/v1/users/u1/friend_requests/u3:accept");
-    assert_eq!(log[0].body, r#"{"remark":"Third"}"#);
+    assert_eq!(log[0].path, "/v1/users/u1/friend_requests/u3/accept");
+    assert_eq!(log[0].body, "");
     assert_eq!(log[0].key.len(), 32);
     assert!(log[0].key.bytes().all(|byte| byte.is_ascii_hexdigit()));
     assert!(device.client.is_online());
@@ -95,7 +94,7 @@ fn all_lists_that_a_write_changed_change_in_one_commit() {
     });
     let mut seen = asks.watch(Window::first(9));
     seen.next().now_or_never().unwrap();
-    block_on(device.friends.accept("u3", None)).unwrap();
+    block_on(device.friends.accept("u3")).unwrap();
     let gone = seen.next().now_or_never().unwrap().unwrap().unwrap();
     assert_eq!(gone.count, 0);
     assert_eq!(ids(&device.friends), ["u2", "u3"]);
@@ -138,20 +137,20 @@ fn a_started_client_that_knows_the_server_to_be_gone_does_not_try() {
     while !device.client.is_online() {
         block_on(status.next()).unwrap().unwrap();
     }
-    block_on(device.friends.accept("u3", None)).unwrap();
+    block_on(device.friends.accept("u3")).unwrap();
 }
 
 #[test]
 fn a_lost_answer_is_asked_for_again_and_the_write_done_once() {
     let device = device("{}");
     device.server.writes.fail([WriteFault::Cut]);
-    block_on(device.friends.accept("u3", None)).unwrap();
+    block_on(device.friends.accept("u3")).unwrap();
     assert_eq!(ids(&device.friends), ["u2", "u3"]);
     let log = device.server.writes.take_log();
     assert_eq!(log.len(), 2);
     assert_eq!(log[0], log[1], "the same key");
     assert_eq!(device.server.version(&list("friends/u1")).get(), 2);
-    block_on(device.friends.accept("u4", None)).unwrap();
+    block_on(device.friends.accept("u4")).unwrap();
     assert_ne!(device.server.writes.take_log()[0].key, log[0].key);
 }
 
@@ -163,7 +162,7 @@ fn a_write_that_may_have_happened_says_so_and_the_next_sync_shows_it() {
             .server
             .writes
             .fail([WriteFault::Cut, after.clone(), after]);
-        let error = block_on(device.friends.accept("u3", None)).unwrap_err();
+        let error = block_on(device.friends.accept("u3")).unwrap_err();
         assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
         // What was not used up.
         device.server.writes.fail([]);
@@ -213,11 +212,11 @@ fn what_a_proxy_says_and_what_cannot_be_read_are_not_taken_for_answers() {
     let device = device("{}");
     let words = WriteFault::Say(502, "text/html", "<h1>Bad gateway</h1>");
     device.server.writes.fail(vec![words; 3]);
-    let error = block_on(device.friends.accept("u3", None)).unwrap_err();
+    let error = block_on(device.friends.accept("u3")).unwrap_err();
     assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
     let nonsense = WriteFault::Say(200, "application/x-protobuf", "no message");
     device.server.writes.fail([nonsense]);
-    let error = block_on(device.friends.accept("u3", None)).unwrap_err();
+    let error = block_on(device.friends.accept("u3")).unwrap_err();
     assert!(matches!(error, Error::PeerMisbehaved(_)), "{error}");
     assert_eq!(ids(&device.friends), ["u2"]);
 }
@@ -228,7 +227,7 @@ fn a_write_whose_change_does_not_fit_returns_once_the_list_has_caught_up() {
     // Another device's write, of which this one has not heard.
     device.server.write(&list("friends/u1"), vec![put("u9")]);
     let before = device.server.requests();
-    block_on(device.friends.accept("u3", None)).unwrap();
+    block_on(device.friends.accept("u3")).unwrap();
     assert_eq!(ids(&device.friends), ["u2", "u3", "u9"]);
     assert_eq!(device.server.requests(), before + 1);
 }
@@ -238,7 +237,7 @@ fn a_write_that_happened_is_no_error_where_the_list_cannot_catch_up() {
     let device = device("{}");
     device.server.write(&list("friends/u1"), vec![put("u9")]);
     device.server.fail([Fault::Drop]);
-    block_on(device.friends.accept("u3", None)).unwrap();
+    block_on(device.friends.accept("u3")).unwrap();
     assert_eq!(ids(&device.friends), ["u2"]);
     block_on(device.client.sync()).unwrap();
     assert_eq!(ids(&device.friends), ["u2", "u3", "u9"]);
@@ -249,7 +248,7 @@ fn a_write_whose_future_was_dropped_is_applied_all_the_same() {
     let device = device("{}");
     let mut watch = device.friends.watch(Window::first(9));
     watch.next().now_or_never().unwrap();
-    let mut write = Box::pin(device.friends.accept("u3", None));
+    let mut write = Box::pin(device.friends.accept("u3"));
     assert!((&mut write).now_or_never().is_none());
     drop(write);
     let batch = block_on(watch.next()).unwrap().unwrap();
@@ -331,14 +330,14 @@ fn every_call_says_what_the_operation_is() {
     });
     assert_eq!(
         said(&device),
-        r#"POST /v1/users/u1/friend_requests {"to":"u2","message":"hi","source":"search"}
+        r#"PUT /v1/users/u1/sent_friend_requests/u2 {"message":"hi","source":"search"}
 DELETE /v1/users/u1/sent_friend_requests/u2 
-POST /v1/users/u1/friend_requests/u3:reject {"answer":"no"}
+POST /v1/users/u1/friend_requests/u3/reject {"answer":"no"}
 PATCH /v1/users/u1/friends/u2 {"pinned":true,"extra":{"a":1}}
 DELETE /v1/users/u1/friends/u2 
-PUT /v1/users/u1/blocks/u2 {}
+PUT /v1/users/u1/blocks/u2 
 DELETE /v1/users/u1/blocks/u2 
-PATCH /v1/users/u1 {"name":"Al"}"#
+PATCH /v1/users/u1/profile {"name":"Al"}"#
     );
     let group = device.client.group("g1");
     block_on(async {
@@ -374,12 +373,12 @@ PATCH /v1/users/u1 {"name":"Al"}"#
 PATCH /v1/groups/g1 {"announcement":"hello"}
 POST /v1/groups/g1/members:join {"message":"let me in"}
 DELETE /v1/users/u1/sent_join_requests/g1 
-POST /v1/groups/g1/members:leave {}
+POST /v1/groups/g1/members:leave 
 PUT /v1/groups/g1/members/u2/role {"role":"owner"}
 PUT /v1/groups/g1/members/u3/role {"role":"admin"}
 PATCH /v1/groups/g1/members/u3 {"muted_until_ms":5}
-POST /v1/groups/g1/join_requests/u4:approve {}
-POST /v1/groups/g1/join_requests/u5:reject {"answer":"full"}
+POST /v1/groups/g1/join_requests/u4/approve 
+POST /v1/groups/g1/join_requests/u5/reject {"answer":"full"}
 DELETE /v1/groups/g1 "#
     );
     let conversations = device.client.conversations().unwrap();
@@ -397,8 +396,8 @@ DELETE /v1/groups/g1 "#
     assert_eq!(
         said(&device),
         r#"PATCH /v1/users/u1/conversations/u%3Au2 {"receive":"silent","draft":""}
-POST /v1/users/u1/conversations/g%3Ag1:read {"seq":7}
-POST /v1/users/u1/conversations/g%3Ag1:clear {}
+POST /v1/users/u1/conversations/g%3Ag1/read {"seq":7}
+POST /v1/users/u1/conversations/g%3Ag1/clear 
 DELETE /v1/users/u1/conversations/s%3Anews "#
     );
 }
