@@ -6,14 +6,16 @@ mod body;
 mod call;
 mod changes;
 mod coding;
-mod document;
+pub(crate) mod document;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod groups;
 mod health;
 mod items;
+mod lists;
 mod negotiate;
 pub(crate) mod operations;
+mod people;
 mod reads;
 mod receipts;
 mod reply;

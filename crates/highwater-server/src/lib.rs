@@ -42,6 +42,7 @@ mod stop;
 mod sync;
 mod upkeep;
 
+pub use crate::http::document::document as openapi;
 #[cfg(feature = "fuzzing")]
 pub use crate::http::fuzzing;
 pub use crate::http::serve::Summary;

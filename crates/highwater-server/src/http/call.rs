@@ -12,9 +12,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use highwater_core::answer::Access;
 use highwater_protocol::codec::Format;
+use highwater_protocol::kinds::Extra;
 use highwater_protocol::{Code, ItemId, ListKey, Refusal, Stamp, wire};
 use highwater_store::Store;
-use http::header::{ETAG, HeaderName, IF_MATCH};
+use http::header::{ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -99,12 +100,6 @@ impl Call {
         GroupId::new(self.named("group"))
     }
 
-    /// The user whom the path names as the one who acts: users act for
-    /// themselves, a service for anybody.
-    pub(super) fn acting_user(&self) -> Result<UserId, Refusal> {
-        self.for_whom("user", Some(self.named("user")))
-    }
-
     /// The user for whom something is done: users act for themselves, a service
     /// says for whom.
     pub(super) fn for_whom(&self, field: &str, named: Option<&str>) -> Result<UserId, Refusal> {
@@ -157,6 +152,18 @@ impl Call {
         let decoded =
             decoded.ok_or_else(|| Refusal::invalid(name, "it is not percent-encoded UTF-8"));
         decoded.map(Some)
+    }
+
+    /// Whether the sender says that they have what is of this stamp.
+    pub(super) fn holds(&self, stamp: Stamp) -> bool {
+        holds(&self.headers, &etag(stamp))
+    }
+
+    /// Says that what the sender has still holds.
+    pub(super) fn not_modified(&self, stamp: Stamp) -> Response {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        tagged(response, stamp)
     }
 
     /// The conditions of a write that is about no single item.
@@ -268,6 +275,14 @@ fn check_is_json(format: Result<Format, Refusal>) -> Result<(), Refusal> {
 /// Reads a body of JSON.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
+        // Too much of the app's own data has a field and a limit to name.
+        let sent = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        if let Some(Err(no)) = sent
+            .get("extra")
+            .map(|extra| Extra::parse(&extra.to_string()))
+        {
+            return no;
+        }
         Refusal::new(
             Code::MalformedMessage,
             format!("the body is not the expected JSON: {error}"),
@@ -287,6 +302,17 @@ pub(super) fn tagged(mut response: Response, stamp: Stamp) -> Response {
         HeaderValue::from_str(&etag(stamp)).unwrap_or_else(|_| unreachable!("a tag is plain"));
     response.headers_mut().insert(ETAG, tag);
     response
+}
+
+/// Whether `if-none-match` names a tag.
+pub(super) fn holds(headers: &HeaderMap, tag: &str) -> bool {
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == tag)
 }
 
 /// What `if-match` accepts: `None`: it was not sent; `Some(None)`: any content.

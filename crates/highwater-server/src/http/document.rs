@@ -2,28 +2,34 @@
 //! it.
 
 use super::operations::{Content, Operation, Parameter, Place, SchemaOf, Tag, Who};
-use super::{App, operations, reply, terms};
-use axum::extract::{Request, State};
+use super::{operations, reply, terms};
+use axum::extract::Request;
 use axum::response::Response;
 use highwater_protocol::Code;
 use highwater_protocol::codec::Format;
 use highwater_protocol::problem::{PROBLEM_JSON, Problem};
 use highwater_store::Store;
+use highwater_store::memory::MemoryStore;
 use http::StatusCode;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::LazyLock;
 
 const PAGE: &str = include_str!("document.html");
 
 /// `GET /v1/openapi.json`.
-pub(super) async fn openapi<S: Store>(_: State<Arc<App<S>>>, request: Request) -> Response {
+pub(super) async fn openapi(request: Request) -> Response {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+    reply::json(terms(&request), StatusCode::OK, &*DOCUMENT).await
+}
+
+/// The OpenAPI document of this server.
+#[must_use]
+pub fn document() -> Value {
     // It is the same for every store.
-    static DOCUMENT: OnceLock<Value> = OnceLock::new();
-    let document = DOCUMENT.get_or_init(|| describe(&operations::table::<S>()));
-    reply::json(terms(&request), StatusCode::OK, document).await
+    describe(&operations::table::<MemoryStore>())
 }
 
 /// `GET /v1/docs`.
@@ -32,15 +38,13 @@ pub(super) async fn page() -> Response {
 }
 
 /// The document that describes these operations.
-pub(super) fn describe<S: Store>(operations: &[Operation<S>]) -> Value {
-    let settings = SchemaSettings::draft2020_12()
-        .with(|settings| settings.definitions_path = "/components/schemas".into());
-    let mut generator = settings.into_generator();
-    generator.subschema_for::<Problem>();
+fn describe<S: Store>(operations: &[Operation<S>]) -> Value {
+    let mut schemas = Schemas::new();
+    schemas.answers.subschema_for::<Problem>();
     let mut paths = Map::new();
     for operation in operations {
         let path = operation.path.replace("{*", "{");
-        let described = of_operation(operation, &mut generator);
+        let described = of_operation(operation, &mut schemas);
         let methods = paths.entry(path).or_insert_with(|| json!({}));
         methods[operation.method.as_str().to_ascii_lowercase()] = described;
     }
@@ -61,10 +65,34 @@ pub(super) fn describe<S: Store>(operations: &[Operation<S>]) -> Value {
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
             },
-            "schemas": generator.take_definitions(true),
+            "schemas": schemas.definitions(),
         },
         "x-codes": codes(),
     })
+}
+
+/// Makes schemas. What is read may leave out what has a default; what is written
+/// never does.
+struct Schemas {
+    bodies: SchemaGenerator,
+    answers: SchemaGenerator,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let settings = SchemaSettings::draft2020_12()
+            .with(|settings| settings.definitions_path = "/components/schemas".into());
+        Self {
+            bodies: settings.clone().into_generator(),
+            answers: settings.for_serialize().into_generator(),
+        }
+    }
+
+    fn definitions(mut self) -> Map<String, Value> {
+        let mut all = self.bodies.take_definitions(true);
+        all.extend(self.answers.take_definitions(true));
+        all
+    }
 }
 
 /// Every code, with the status that it travels under.
@@ -76,13 +104,13 @@ fn codes() -> Value {
         .into()
 }
 
-fn of_operation<S>(operation: &Operation<S>, generator: &mut SchemaGenerator) -> Value {
+fn of_operation<S>(operation: &Operation<S>, schemas: &mut Schemas) -> Value {
     let mut described = json!({
         "operationId": operation.id,
         "tags": [operation.tag.as_str()],
         "summary": operation.summary,
         "parameters": operation.parameters.iter().map(of_parameter).collect::<Vec<_>>(),
-        "responses": responses(operation, generator),
+        "responses": responses(operation, &mut schemas.answers),
     });
     match operation.who {
         Who::Anyone => described["security"] = json!([]),
@@ -91,7 +119,7 @@ fn of_operation<S>(operation: &Operation<S>, generator: &mut SchemaGenerator) ->
     if let Some((body, required)) = operation.body {
         described["requestBody"] = json!({
             "required": required,
-            "content": content(body, generator),
+            "content": content(body, &mut schemas.bodies),
         });
     }
     described

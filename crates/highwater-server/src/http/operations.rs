@@ -1,11 +1,13 @@
 //! The operations: one table, from which the router, the names of routes in
 //! metrics and logs, and the OpenAPI document are made.
 
-mod table;
-
-pub(super) use table::table;
+mod groups;
+mod people;
+mod server;
 
 use super::call::{Call, Takes};
+use super::items::Entry;
+use super::lists::{self, Of};
 use super::{App, reply, terms};
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -13,10 +15,12 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use highwater_protocol::codec::Format;
+use highwater_protocol::kinds::Payload;
 use highwater_protocol::{Code, Refusal};
 use highwater_store::Store;
 use http::{Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -32,9 +36,10 @@ pub(super) enum Who {
 /// A part of the document's table of contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
-    Sync,
+    Users,
+    Friends,
     Groups,
-    Lists,
+    Sync,
     Admin,
     Health,
 }
@@ -269,9 +274,28 @@ impl<S: Store> Operation<S> {
         self
     }
 
-    fn with(mut self, parameters: &[Parameter]) -> Self {
-        self.parameters.extend_from_slice(parameters);
-        self
+    /// A page of a list.
+    fn page<P>(path: &'static str, id: &'static str, of: Of) -> Self
+    where
+        P: Payload + Serialize + JsonSchema + Send + 'static,
+    {
+        Self::read::<lists::Page<P>, _, _>(path, id, move |app, call| {
+            lists::page::<S, P>(app, call, of)
+        })
+        .paged()
+    }
+
+    /// An item of a list: that which the path names as `item`; without: its
+    /// header.
+    fn item<P>(path: &'static str, id: &'static str, of: Of, item: Option<&'static str>) -> Self
+    where
+        P: Payload + Serialize + JsonSchema + Send + 'static,
+    {
+        Self::read::<Entry<P>, _, _>(path, id, move |app, call| {
+            lists::item::<S, P>(app, call, of, item)
+        })
+        .tagged()
+        .refused(&[Code::NotFound])
     }
 
     /// A write about one item: it takes `If-Match`.
@@ -300,9 +324,10 @@ fn written<O: JsonSchema>() -> Content {
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
+        Self::Users,
+        Self::Friends,
         Self::Groups,
-        Self::Lists,
         Self::Sync,
         Self::Admin,
         Self::Health,
@@ -310,9 +335,10 @@ impl Tag {
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::Sync => "sync",
+            Self::Users => "users",
+            Self::Friends => "friends",
             Self::Groups => "groups",
-            Self::Lists => "lists",
+            Self::Sync => "sync",
             Self::Admin => "admin",
             Self::Health => "health",
         }
@@ -322,7 +348,8 @@ impl Tag {
         match self {
             Self::Sync => "How devices keep their copies: docs/protocol.md says it all.",
             Self::Groups => "Groups, and who is in them.",
-            Self::Lists => "Lists for those who keep no copy, in pages.",
+            Self::Users => "Users, and what they say about themselves.",
+            Self::Friends => "Friends, requests, and whom one blocks.",
             Self::Admin => "For operators and their backends.",
             Self::Health => "For machines that watch the server.",
         }
@@ -340,6 +367,16 @@ impl Content {
             Self::Text(types) => types,
         }
     }
+}
+
+/// Every operation there is: the one table.
+pub(super) fn table<S: Store>() -> Vec<Operation<S>> {
+    let mut table = people::table();
+    table.extend(groups::table());
+    table.extend(server::sync());
+    table.extend(server::admin());
+    table.extend(server::health());
+    table
 }
 
 /// The parameters that more than one operation has.
@@ -366,8 +403,10 @@ pub(super) mod parameters {
     }
 
     /// By name.
-    pub(super) const IN_PATH: [Parameter; 4] = [
+    pub(super) const IN_PATH: [Parameter; 6] = [
         in_path("user", "The id of a user; a slash within it is `%2F`."),
+        in_path("friend", "The id of the other user."),
+        in_path("blocked", "The id of the other user."),
         in_path("group", "The id of a group; a slash within it is `%2F`."),
         in_path("kind", "The kind of a list."),
         in_path("owner", "Whose list: the id of a user or of a group."),

@@ -1,5 +1,6 @@
 //! Reading without a copy.
 
+use super::call::holds;
 use super::{App, head, reply};
 use crate::sync::Whole;
 use axum::extract::rejection::PathRejection;
@@ -9,8 +10,8 @@ use highwater_core::Head;
 use highwater_protocol::message::Snapshot;
 use highwater_protocol::{ListKey, Point, Refusal, wire};
 use highwater_store::Store;
-use http::header::{ETAG, IF_NONE_MATCH, VARY};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{ETAG, VARY};
+use http::{HeaderValue, StatusCode};
 use std::sync::Arc;
 
 /// `GET /v1/lists/{kind}/{owner}`: a `ListSnapshot`, with its head as the tag.
@@ -24,7 +25,7 @@ pub(super) async fn list<S: Store>(
         let identity = app.identify(&headers)?;
         let Path((kind, owner)) = path.map_err(unreadable)?;
         let list = ListKey::new(&kind, &owner)?;
-        let has = |head: &Head| is_held(&headers, &tag(head.point()));
+        let has = |head: &Head| holds(&headers, &tag(head.point()));
         app.reader.whole(&identity.actor, &list, has).await
     };
     match read.await {
@@ -53,17 +54,6 @@ async fn whole(terms: super::Terms, snapshot: Snapshot) -> Response {
 
 fn tag(point: Point) -> String {
     format!("\"{}-{}\"", point.lineage, point.version)
-}
-
-/// Whether a reader says that they hold what `tag` names.
-fn is_held(headers: &HeaderMap, tag: &str) -> bool {
-    headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == tag)
 }
 
 fn unreadable(rejection: PathRejection) -> Refusal {

@@ -11,7 +11,9 @@ use highwater_protocol::message::{Receipts, Standing};
 use highwater_protocol::{Digest, Point, Refusal, shape, wire};
 use highwater_store::Store;
 use http::StatusCode;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Receipts that one answer shows at most.
@@ -41,12 +43,25 @@ async fn take<S: Store>(app: &App<S>, request: Request) -> Result<wire::Receipts
     })
 }
 
+/// What devices told of their repairs.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Told {
+    /// Whether devices are asked to tell.
+    wanted: bool,
+    /// The last 1,000, the newest first; docs/operations.md has their fields.
+    #[schemars(with = "Vec<Map<String, Value>>")]
+    receipts: Vec<Value>,
+}
+
 /// What was told last.
 pub(super) async fn last<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
     admin::service(&call)?;
     let kept = app.receipts.last(SHOWN_MAX);
-    let receipts: Vec<Value> = kept.iter().map(shown).collect();
-    let answer = json!({ "wanted": app.receipts.wants_any(), "receipts": receipts });
+    let receipts = kept.iter().map(shown).collect();
+    let answer = Told {
+        wanted: app.receipts.wants_any(),
+        receipts,
+    };
     Ok(reply::json(call.terms, StatusCode::OK, answer).await)
 }
 

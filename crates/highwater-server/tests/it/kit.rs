@@ -1,5 +1,6 @@
 //! A server to talk to, and a client that sees every byte.
 
+use crate::contract;
 use highwater_protocol::codec::Format;
 use highwater_protocol::message::{
     Answer, Cursor, ListAnswer, ListRequest, Position, Row, Scan, Snapshot, SyncRequest,
@@ -228,7 +229,9 @@ impl Client {
         body: &[u8],
     ) -> Reply {
         self.write(method, path, headers, body).await.unwrap();
-        self.read().await.expect("a response")
+        let reply = self.read().await.expect("a response");
+        contract::check(method, path, &reply);
+        reply
     }
 
     pub(crate) async fn write(

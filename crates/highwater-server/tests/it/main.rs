@@ -3,6 +3,7 @@
 
 mod audit;
 mod bad_input;
+mod contract;
 mod encodings;
 mod failing_store;
 mod fanout;
