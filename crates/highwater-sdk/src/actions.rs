@@ -54,6 +54,11 @@ impl Client {
         done.map(drop)
     }
 
+    async fn put(&self, path: Result<Path, Refusal>, body: &impl Serialize) -> Result<(), Error> {
+        let done = self.act(Method::Put, path, json(body)?).await;
+        done.map(drop)
+    }
+
     async fn patch(&self, path: Result<Path, Refusal>, body: &impl Serialize) -> Result<(), Error> {
         let done = self.act(Method::Patch, path, json(body)?).await;
         done.map(drop)

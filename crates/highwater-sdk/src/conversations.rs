@@ -49,7 +49,7 @@ pub struct ConversationView {
 }
 
 /// A user's conversations. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Conversations {
     list: List<ConversationItems>,
 }

@@ -1,17 +1,17 @@
 //! Groups: made, described, joined, left, and who is in them.
 
 use super::friends::{Became, Reject};
-use super::{json, outcome, paths};
+use super::{outcome, paths};
 use crate::client::Client;
-use crate::driver::Method;
 use crate::error::Error;
 use crate::list::List;
 use crate::lists::{Activity, Groups, JoinRequests, Members};
 use highwater_protocol::Refusal;
 use highwater_protocol::kinds::{Circle, Extra, JoinPolicy, Role};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// A group that is to be. What is `None` is as by default.
+/// A group that is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NewGroup {
     /// Its id, 1 to 120 bytes; not in use.
@@ -19,26 +19,15 @@ pub struct NewGroup {
     /// What people call it, 1 to 256 bytes.
     pub name: String,
     /// What it is for, up to 4,096 bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description: String,
     /// Usually an address, up to 1,024 bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub avatar: Option<String>,
-    /// Who may join: whoever wants to, by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub join_policy: Option<JoinPolicy>,
-    /// Who may invite: the owner and the admins, by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub invited_by: Option<Circle>,
-    /// Who may see the members: all of them, by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seen_by: Option<Circle>,
-    /// Data of the app's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extra: Option<Extra>,
+    pub avatar: String,
+    /// Who may join, invite, and see the members.
+    #[serde(flatten)]
+    pub rules: GroupRules,
 }
 
-/// What is said of a group. What is `None` stays as it is.
+/// What a group says about itself. What is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct GroupSettings {
     /// What people call it, 1 to 256 bytes.
@@ -50,6 +39,16 @@ pub struct GroupSettings {
     /// Usually an address, up to 1,024 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar: Option<String>,
+    /// Data of the app's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Extra>,
+}
+
+/// The rules of a group. What is `None` stays as it is; of a new group: whoever
+/// wants to may join, the owner and the admins invite, and the members see each
+/// other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GroupRules {
     /// Who may join.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_policy: Option<JoinPolicy>,
@@ -59,29 +58,6 @@ pub struct GroupSettings {
     /// Who may see the members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_by: Option<Circle>,
-    /// Only the owner and the admins may speak.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub muted: Option<bool>,
-    /// What its members are told, up to 4,096 bytes; empty: nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub announcement: Option<String>,
-    /// Data of the app's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extra: Option<Extra>,
-}
-
-/// What is said of a member. What is `None` stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct MemberSettings {
-    /// What they are called in this group, up to 256 bytes; empty: by their name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nickname: Option<String>,
-    /// Until when they are muted, in milliseconds since 1970; 0: no longer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub muted_until_ms: Option<i64>,
-    /// Data of the app's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extra: Option<Extra>,
 }
 
 /// What became of the wish to join a group.
@@ -163,6 +139,7 @@ struct Users<'a> {
 #[derive(Serialize)]
 struct Join<'a> {
     message: &'a str,
+    source: &'a str,
 }
 
 #[derive(Serialize)]
@@ -170,11 +147,47 @@ struct RoleOf {
     role: Role,
 }
 
+#[derive(Serialize)]
+struct Announce<'a> {
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct MuteGroup {
+    muted: bool,
+}
+
+#[derive(Serialize)]
+struct Transfer<'a> {
+    to: &'a str,
+}
+
+#[derive(Serialize)]
+struct MuteMember {
+    until_ms: i64,
+}
+
+#[derive(Serialize)]
+struct Nickname<'a> {
+    nickname: &'a str,
+}
+
+#[derive(Serialize)]
+struct MemberExtra<'a> {
+    extra: &'a Extra,
+}
+
 /// A group, whether or not any of its lists is held.
 #[derive(Clone)]
 pub struct Group {
     client: Client,
     id: String,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Group({})", self.id)
+    }
 }
 
 impl Client {
@@ -233,13 +246,40 @@ impl Group {
         self.client.open(&self.id)
     }
 
-    /// Changes what is said of it; what is `None` stays.
+    /// Changes what it says about itself; what is `None` stays.
     ///
     /// # Errors
-    /// `forbidden`; `group_not_found`; `too_large` or `invalid_field`, with the
-    /// field.
+    /// `forbidden`, for all but the owner and the admins; `group_not_found`;
+    /// `too_large` or `invalid_field`, with the field.
     pub async fn set(&self, settings: &GroupSettings) -> Result<(), Error> {
         self.client.patch(paths::group(&self.id), settings).await
+    }
+
+    /// Changes who may join, invite, and see the members; what is `None` stays.
+    ///
+    /// # Errors
+    /// `forbidden`, for all but the owner; `group_not_found`.
+    pub async fn set_rules(&self, rules: &GroupRules) -> Result<(), Error> {
+        let path = paths::of_group(&self.id, "rules");
+        self.client.patch(path, rules).await
+    }
+
+    /// Tells its members something, in up to 4,096 bytes; empty: nothing any more.
+    ///
+    /// # Errors
+    /// `forbidden`, for all but the owner and the admins; `group_not_found`.
+    pub async fn announce(&self, text: &str) -> Result<(), Error> {
+        let path = paths::of_group(&self.id, "announcement");
+        self.client.put(path, &Announce { text }).await
+    }
+
+    /// Lets only the owner and the admins speak, or all again.
+    ///
+    /// # Errors
+    /// `forbidden`, for all but the owner and the admins; `group_not_found`.
+    pub async fn set_muted(&self, muted: bool) -> Result<(), Error> {
+        let path = paths::of_group(&self.id, "mute");
+        self.client.put(path, &MuteGroup { muted }).await
     }
 
     /// Dismisses it: every member loses it.
@@ -250,14 +290,15 @@ impl Group {
         self.client.delete(paths::group(&self.id)).await
     }
 
-    /// Joins it, or applies to it with a message of up to 1,024 bytes.
+    /// Joins it, or applies to it: with a message of up to 1,024 bytes, and how
+    /// the user came, in up to 64.
     ///
     /// # Errors
     /// `already_member`; `join_refused`, where one has to be invited;
     /// `group_not_found`.
-    pub async fn join(&self, message: &str) -> Result<Joined, Error> {
+    pub async fn join(&self, message: &str, source: &str) -> Result<Joined, Error> {
         let path = paths::members(&self.id, "join");
-        let said = self.client.post(path, &Join { message }).await?;
+        let said = self.client.post(path, &Join { message, source }).await?;
         Ok(outcome::<Became<Joined>>(&said)?.outcome)
     }
 
@@ -305,28 +346,47 @@ impl Group {
     /// `forbidden`, for all but the owner; `not_member`; `owner_required`, of the
     /// owner themselves.
     pub async fn set_role(&self, user: &str, role: Role) -> Result<(), Error> {
-        let path = paths::role(&self.id, user);
-        let body = json(&RoleOf { role })?;
-        let done = self.client.act(Method::Put, path, body).await;
-        done.map(drop)
+        let path = paths::of_member(&self.id, user, "role");
+        self.client.put(path, &RoleOf { role }).await
     }
 
     /// Hands the group over to a member; this user becomes an admin.
     ///
     /// # Errors
-    /// As [`set_role`](Self::set_role).
+    /// `forbidden`, for all but the owner; `not_member`.
     pub async fn transfer(&self, to: &str) -> Result<(), Error> {
-        self.set_role(to, Role::Owner).await
+        let path = paths::of_group(&self.id, "transfer");
+        self.client.post(path, &Transfer { to }).await.map(drop)
     }
 
-    /// Changes what is said of a member: of oneself the nickname and the extra
-    /// data, of others as one's role allows.
+    /// Mutes a member of a lower role until a time, in milliseconds since 1970;
+    /// 0: they may speak again.
     ///
     /// # Errors
     /// `forbidden`; `not_member`; `invalid_field`, of a time that is past.
-    pub async fn set_member(&self, user: &str, settings: &MemberSettings) -> Result<(), Error> {
-        let path = paths::member(&self.id, user);
-        self.client.patch(path, settings).await
+    pub async fn mute(&self, user: &str, until_ms: i64) -> Result<(), Error> {
+        let path = paths::of_member(&self.id, user, "mute");
+        self.client.put(path, &MuteMember { until_ms }).await
+    }
+
+    /// Says what a member is called in this group, in up to 256 bytes; empty: by
+    /// their own name. Of oneself, or of members of a lower role.
+    ///
+    /// # Errors
+    /// `forbidden`; `not_member`; `too_large`.
+    pub async fn set_nickname(&self, user: &str, nickname: &str) -> Result<(), Error> {
+        let path = paths::of_member(&self.id, user, "nickname");
+        self.client.put(path, &Nickname { nickname }).await
+    }
+
+    /// Sets the app's own data about a member. Of oneself, or of members of a
+    /// lower role.
+    ///
+    /// # Errors
+    /// `forbidden`; `not_member`.
+    pub async fn set_extra(&self, user: &str, extra: &Extra) -> Result<(), Error> {
+        let path = paths::of_member(&self.id, user, "extra");
+        self.client.put(path, &MemberExtra { extra }).await
     }
 
     /// Lets a user in who applied.

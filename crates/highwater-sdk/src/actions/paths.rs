@@ -102,12 +102,14 @@ pub(super) fn members(of: &str, verb: &str) -> Result<Path, Refusal> {
     Ok(group(of)?.at("members").verb(verb))
 }
 
-pub(super) fn member(of: &str, user: &str) -> Result<Path, Refusal> {
-    group(of)?.at("members").id("user", user)
+/// Something of a group.
+pub(super) fn of_group(of: &str, what: &str) -> Result<Path, Refusal> {
+    Ok(group(of)?.at(what))
 }
 
-pub(super) fn role(of: &str, user: &str) -> Result<Path, Refusal> {
-    Ok(member(of, user)?.at("role"))
+/// Something of a member.
+pub(super) fn of_member(of: &str, user: &str, what: &str) -> Result<Path, Refusal> {
+    Ok(group(of)?.at("members").id("user", user)?.at(what))
 }
 
 pub(super) fn join_request(of: &str, user: &str, verb: &str) -> Result<Path, Refusal> {
@@ -145,8 +147,8 @@ mod tests {
             groups(),
             group("g1"),
             members("g1", "join"),
-            member("g1", "u2"),
-            role("g1", "u2"),
+            of_group("g1", "rules"),
+            of_member("g1", "u2", "role"),
             join_request("g1", "u2", "approve"),
             sent_join_request("u1", "g1"),
             conversation("u1", "g:g1"),
@@ -163,7 +165,7 @@ mod tests {
             "/v1/groups",
             "/v1/groups/g1",
             "/v1/groups/g1/members:join",
-            "/v1/groups/g1/members/u2",
+            "/v1/groups/g1/rules",
             "/v1/groups/g1/members/u2/role",
             "/v1/groups/g1/join_requests/u2/approve",
             "/v1/users/u1/sent_join_requests/g1",

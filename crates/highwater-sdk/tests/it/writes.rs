@@ -10,7 +10,7 @@ use highwater_protocol::{Code, Refusal};
 use highwater_sdk::actions::conversations::ConversationSettings;
 use highwater_sdk::actions::friends::{FriendSettings, Requested};
 use highwater_sdk::actions::groups::{
-    GroupSettings, Invited, Joined, MemberSettings, NewGroup, UserResult,
+    GroupRules, GroupSettings, Invited, Joined, NewGroup, UserResult,
 };
 use highwater_sdk::actions::people::ProfileSettings;
 use highwater_sdk::driver::Method;
@@ -341,42 +341,54 @@ PATCH /v1/users/u1/profile {"name":"Al"}"#
     );
     let group = device.client.group("g1");
     block_on(async {
+        let rules = GroupRules {
+            join_policy: Some(JoinPolicy::Approval),
+            ..GroupRules::default()
+        };
         let new = NewGroup {
             group: "g1".to_owned(),
             name: "Rust".to_owned(),
-            join_policy: Some(JoinPolicy::Approval),
+            rules,
             ..NewGroup::default()
         };
         device.client.groups().unwrap().create(&new).await.unwrap();
         let settings = GroupSettings {
-            announcement: Some("hello".to_owned()),
+            avatar: Some("a".to_owned()),
             ..GroupSettings::default()
         };
         group.set(&settings).await.unwrap();
-        assert_eq!(group.join("let me in").await.unwrap(), Joined::Requested);
+        group.set_rules(&rules).await.unwrap();
+        group.announce("hello").await.unwrap();
+        group.set_muted(true).await.unwrap();
+        let joined = group.join("let me in", "search").await.unwrap();
+        assert_eq!(joined, Joined::Requested);
         group.withdraw().await.unwrap();
         group.leave().await.unwrap();
         group.transfer("u2").await.unwrap();
         group.set_role("u3", Role::Admin).await.unwrap();
-        let muted = MemberSettings {
-            muted_until_ms: Some(5),
-            ..MemberSettings::default()
-        };
-        group.set_member("u3", &muted).await.unwrap();
+        group.mute("u3", 5).await.unwrap();
+        group.set_nickname("u3", "Al").await.unwrap();
+        let extra = Extra::parse("[1]").unwrap();
+        group.set_extra("u3", &extra).await.unwrap();
         group.approve("u4").await.unwrap();
         group.reject("u5", "full").await.unwrap();
         group.dismiss().await.unwrap();
     });
     assert_eq!(
         said(&device),
-        r#"POST /v1/groups {"group":"g1","name":"Rust","join_policy":"approval","owner":"u1"}
-PATCH /v1/groups/g1 {"announcement":"hello"}
-POST /v1/groups/g1/members:join {"message":"let me in"}
+        r#"POST /v1/groups {"group":"g1","name":"Rust","description":"","avatar":"","join_policy":"approval","owner":"u1"}
+PATCH /v1/groups/g1 {"avatar":"a"}
+PATCH /v1/groups/g1/rules {"join_policy":"approval"}
+PUT /v1/groups/g1/announcement {"text":"hello"}
+PUT /v1/groups/g1/mute {"muted":true}
+POST /v1/groups/g1/members:join {"message":"let me in","source":"search"}
 DELETE /v1/users/u1/sent_join_requests/g1 
 POST /v1/groups/g1/members:leave 
-PUT /v1/groups/g1/members/u2/role {"role":"owner"}
+POST /v1/groups/g1/transfer {"to":"u2"}
 PUT /v1/groups/g1/members/u3/role {"role":"admin"}
-PATCH /v1/groups/g1/members/u3 {"muted_until_ms":5}
+PUT /v1/groups/g1/members/u3/mute {"until_ms":5}
+PUT /v1/groups/g1/members/u3/nickname {"nickname":"Al"}
+PUT /v1/groups/g1/members/u3/extra {"extra":[1]}
 POST /v1/groups/g1/join_requests/u4/approve 
 POST /v1/groups/g1/join_requests/u5/reject {"answer":"full"}
 DELETE /v1/groups/g1 "#
@@ -416,6 +428,6 @@ fn results_name_each_user_and_unknown_ones_do_not_break_an_older_reader() {
         results,
         [of("u2", Invited::Added), of("u3", Invited::Other)]
     );
-    let error = block_on(device.client.group("g1").join("")).unwrap_err();
+    let error = block_on(device.client.group("g1").join("", "")).unwrap_err();
     assert!(matches!(error, Error::PeerMisbehaved(_)), "{error}");
 }
