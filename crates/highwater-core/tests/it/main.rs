@@ -3,6 +3,7 @@
 
 mod convergence;
 mod documented;
+mod header;
 mod pair;
 mod proof;
 mod receipts;
