@@ -6,6 +6,7 @@
 
 use crate::delta;
 use crate::head::Head;
+use crate::header::HeaderOnly;
 use crate::planted::{Bug, is};
 use crate::reads::{Item, ListState, PageLimit, Payloads, Reads};
 use crate::sketch::Encoding;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 pub enum Access {
     /// Read it.
     Read,
+    /// Read its header, as if there were no item in it.
+    Header,
     /// Nothing.
     Denied,
     /// The list cannot be asked for at all: its kind is not known, say.
@@ -148,6 +151,10 @@ pub async fn answer<R: Reads, K: Sketches>(
                 (denied(reads, list).await?, details)
             }
             Access::Read => answer_list(reads, sketches, list, budget.page, left).await?,
+            Access::Header => {
+                let reads = HeaderOnly::new(reads);
+                answer_list(&reads, &NoSketches, list, budget.page, left).await?
+            }
         };
         left = left.saturating_sub(cost(&answer, &details));
         if answer == Answer::Aligned && details.is_empty() {

@@ -52,6 +52,7 @@
 pub mod answer;
 mod delta;
 mod head;
+pub mod header;
 pub mod local;
 #[doc(hidden)]
 pub mod planted;

@@ -59,6 +59,7 @@ fn access(u: &mut Unstructured<'_>) -> Result<Access> {
     Ok(match u.int_in_range(0..=5u8)? {
         0 => Access::Denied,
         1 => Access::Refused(Refusal::new(Code::UnknownKind, "no such kind")),
+        2 => Access::Header,
         _ => Access::Read,
     })
 }
@@ -194,6 +195,10 @@ fn check(
         let size = check_one(asked, budget, one);
         match &access[one.list] {
             Access::Read => rows_bytes += size,
+            Access::Header => {
+                check_header(one);
+                rows_bytes += size;
+            }
             Access::Refused(no) => {
                 assert_eq!(one.answer, Answer::Refused(no.clone()));
                 assert!(one.details.is_empty());
@@ -203,11 +208,32 @@ fn check(
     }
     for (at, access) in access.iter().enumerate() {
         let named = response.answers.iter().any(|one| one.list == at);
-        assert!(named || *access == Access::Read, "told that it is aligned");
+        let reads = matches!(access, Access::Read | Access::Header);
+        assert!(named || reads, "told that it is aligned");
     }
     // The last list may go beyond by one page and its details; each by one row.
     let most = budget.response_bytes + 2 * (budget.page.bytes + ROW_BYTES_MAX);
     assert!(rows_bytes <= most, "{rows_bytes} bytes of rows: {budget:?}");
+}
+
+/// Nothing but the header is seen by whoever may read no more.
+fn check_header(one: &ListAnswer) {
+    let (rows, count) = match &one.answer {
+        Answer::Delta(delta) => {
+            assert!(delta.deleted.is_empty());
+            (&delta.rows[..], 0)
+        }
+        Answer::Scan(page) => (&page.rows[..], page.total),
+        Answer::Diverged(diverged) => {
+            assert!(diverged.sketch.is_none());
+            (&[][..], diverged.head.count)
+        }
+        Answer::Sketch(_) | Answer::SketchRows(_) => panic!("a sketch of what is hidden"),
+        _ => (&[][..], 0),
+    };
+    assert!(count <= 1);
+    let mut ids = rows.iter().chain(&one.details).map(|row| &row.id);
+    assert!(ids.all(|id| id.is_header()));
 }
 
 /// Bytes of rows in one answer, which is within its limits.

@@ -177,6 +177,7 @@ async fn samples() -> Outcome<Vec<Sample>> {
         };
         let owner = users[0].clone();
         let create = Create {
+            actor: Actor::Service,
             group: group.clone(),
             owner: Some(owner.clone()),
             profile,
@@ -210,7 +211,8 @@ async fn change(
     let (actor, group) = (Actor::Service, group.clone());
     match random.below(6) {
         0 => {
-            let leave = Leave { group, user };
+            let actor = Actor::Service;
+            let leave = Leave { actor, group, user };
             drop(store.write(now_ms, leave).await);
         }
         1 => {

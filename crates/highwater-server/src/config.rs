@@ -56,6 +56,8 @@ pub struct Config {
     pub open_join: bool,
     /// From whose list a friend goes when they are deleted.
     pub friends_delete: Sides,
+    /// The activity of groups with more members lives with the group.
+    pub conversations_shared_above: u64,
     /// Which tombstones are too many.
     pub purge: PurgePolicy,
     /// How often tombstones are purged.
@@ -148,6 +150,9 @@ options! {
     friends_delete = "both",
         "from whose list a friend goes when one of the two deletes the other: both, or one (that of the one who deletes)",
         |config, text| set(&mut config.friends_delete, sides(text));
+    conversations_shared_above = "200",
+        "a group that is found with more members is large from then on: its activity is written once, not to each member's conversation",
+        |config, text| set(&mut config.conversations_shared_above, number(text, 0));
     tombstone_age_days = "30",
         "days after which a deletion is forgotten; a device away for longer may have to repair a list",
         |config, text| set(&mut config.purge.age_ms_max, days(text));
@@ -440,6 +445,7 @@ impl Default for Config {
             shutdown_deadline: Duration::ZERO,
             open_join: true,
             friends_delete: Sides::Both,
+            conversations_shared_above: 0,
             purge: PurgePolicy {
                 age_ms_max: 0,
                 per_list_max: 0,

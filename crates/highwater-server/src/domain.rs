@@ -6,8 +6,11 @@
 //! change of membership writes both lists in one transaction, so a user's
 //! `groups` moves whenever a right of theirs does (`rights` builds on that).
 
+mod activity;
 mod blocks;
 mod collation;
+mod conversation;
+mod conversations;
 mod directory;
 mod element;
 mod fanout;
@@ -24,8 +27,17 @@ mod profiles;
 mod ranks;
 mod rights;
 mod transaction;
+mod words;
 
+pub use activity::{
+    ACTIVITIES_PER_REQUEST, Activity, ActivityBody, ActivityConversation, ActivityOf,
+    ActivityOutcome, MENTIONS_PER_MESSAGE, RECIPIENTS_PER_REQUEST, ReportActivity, Reported,
+};
 pub use blocks::{BlockUser, UnblockUser};
+pub use conversations::{
+    ChangeConversation, ClearConversation, ConversationChange, DeleteConversation, Partner,
+    ReadConversation,
+};
 pub use directory::{Directory, Written};
 pub use fanout::FanOut;
 pub use friend_import::{CheckedPair, FriendPair, ImportFriendOutcome, ImportFriends};
@@ -37,10 +49,12 @@ pub use group::profile_of;
 pub use ids::{GroupId, UserId};
 pub use import::{Change, ImportRequest};
 pub use operations::{
-    Create, Describe, Dismiss, Invite, InviteOutcome, Join, Leave, Remove, RemoveOutcome, SetRole,
+    Announce, Approve, Create, Describe, Description, Dismiss, Invite, InviteOutcome, Join,
+    JoinOutcome, Leave, MuteGroup, MuteMember, Reject, Remove, RemoveOutcome, Rules,
+    SetMemberExtra, SetNickname, SetRole, SetRules, Transfer, Withdraw,
 };
 pub use profiles::{DeleteUser, DescribeUser, ProfileChange};
-pub use rights::{Held, Rights, own_list};
+pub use rights::{Held, Rights, beside, own_list};
 pub(crate) use transaction::purge_answers;
 pub use transaction::{Conditions, Elements, Idempotency, ListChange, Precondition};
 

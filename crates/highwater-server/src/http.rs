@@ -6,6 +6,7 @@ mod body;
 mod call;
 mod changes;
 mod coding;
+mod conversations;
 pub(crate) mod document;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

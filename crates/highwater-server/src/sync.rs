@@ -1,13 +1,14 @@
 //! A sync, from a parsed request to its answers: from heads in memory where all
 //! copies are right, else from a snapshot.
 
-use crate::domain::{Actor, Held, Rights, own_list};
+use crate::domain::{Actor, Held, Rights, beside, own_list};
 use crate::fault;
 use crate::metrics::Metrics;
 use crate::request_id;
 use crate::sketches::SketchCache;
 use highwater_core::Head;
 use highwater_core::answer::{self, Access, Budget};
+use highwater_core::header::HeaderOnly;
 use highwater_core::reads::{Item, ListState, PageLimit, Payloads, Reads, ScanRows};
 use highwater_protocol::message::{
     Answer, Content, Cursor, ListAnswer, ListRequest, Position, Row, Snapshot, SyncRequest,
@@ -81,25 +82,13 @@ impl<S: Store> Reader<S> {
             .iter()
             .map(cursor_alone)
             .collect::<Option<Vec<_>>>()?;
-        let mut keys = Vec::with_capacity(request.lists.len() + 1);
-        keys.extend(request.lists.iter().map(|list| list.list.clone()));
-        keys.extend(own_list(actor));
-        let states = self.store.cached_states(&keys)?;
-        let held: Vec<_> = request
-            .lists
-            .iter()
-            .map(|list| &list.list)
-            .zip(&states)
-            .collect();
-        let own = states.get(request.lists.len());
-        if !self.rights.recalls(actor, Held { own, lists: &held }) {
-            return None;
-        }
+        let lists: Vec<_> = request.lists.iter().map(|list| &list.list).collect();
+        let states = self.recalled_states(actor, &lists)?;
         let mut response = SyncResponse {
             aligned: 0,
             answers: Vec::new(),
         };
-        for (list, (cursor, (_, state))) in cursors.into_iter().zip(&held).enumerate() {
+        for (list, (cursor, state)) in cursors.into_iter().zip(&states).enumerate() {
             match answer::aligned(&head_of(state)?, cursor)? {
                 Answer::Aligned => response.aligned += 1,
                 answer => response.answers.push(ListAnswer {
@@ -110,6 +99,21 @@ impl<S: Store> Reader<S> {
             }
         }
         Some(response)
+    }
+
+    /// The states of lists, from memory, if it is remembered that their reader may
+    /// read them all.
+    fn recalled_states(&self, actor: &Actor, lists: &[&ListKey]) -> Option<Vec<ListState>> {
+        let keys = read_with(actor, lists);
+        let mut states = self.store.cached_states(&keys)?;
+        let beside = states.split_off(lists.len());
+        let own = own_list(actor).is_some();
+        let (own, beside) = match beside.split_first() {
+            Some((own_state, beside)) if own => (Some(own_state), beside),
+            _ => (None, &beside[..]),
+        };
+        let held = Held { own, lists, beside };
+        self.rights.recalls(actor, held).then_some(states)
     }
 
     async fn answer_in_store(
@@ -126,9 +130,7 @@ impl<S: Store> Reader<S> {
     }
 
     async fn snapshot(&self, actor: &Actor, lists: &[&ListKey]) -> Result<S::Snapshot, StoreError> {
-        let mut read: Vec<ListKey> = lists.iter().map(|list| (*list).clone()).collect();
-        read.extend(own_list(actor));
-        self.store.snapshot(&read).await
+        self.store.snapshot(&read_with(actor, lists)).await
     }
 
     /// Reads a whole list, unless the reader has it: `has` says whether a head
@@ -148,36 +150,21 @@ impl<S: Store> Reader<S> {
         }
         let failed = |error: StoreError| self.failed(&error);
         let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
-        self.check(actor, &snapshot, list).await?;
-        let state = snapshot.state(list).await.map_err(failed)?;
-        let head = head_of(&state).ok_or_else(ended)?;
-        if has(&head) {
-            return Ok(Whole::NotModified);
-        }
-        let rows = whole(&snapshot, list, &head).await.map_err(failed)?;
-        Ok(Whole::List(Snapshot {
-            head: head.announced(),
-            rows,
-        }))
+        let read = match self.check(actor, &snapshot, list).await? {
+            View::All => read(&snapshot, list, &has).await,
+            View::Header => read(&HeaderOnly::new(&snapshot), list, &has).await,
+        };
+        read.map_err(failed)?.ok_or_else(ended)
     }
 
     fn has_in_memory(&self, actor: &Actor, list: &ListKey, has: impl Fn(&Head) -> bool) -> bool {
-        let mut keys = vec![list.clone()];
-        keys.extend(own_list(actor));
-        let Some(states) = self.store.cached_states(&keys) else {
-            return false;
-        };
-        let Some((state, own)) = states.split_first() else {
-            return false;
-        };
-        let held = Held {
-            own: own.first(),
-            lists: &[(list, state)],
-        };
-        self.rights.recalls(actor, held) && head_of(state).is_some_and(|head| has(&head))
+        let states = self.recalled_states(actor, &[list]);
+        let head = states.and_then(|states| head_of(states.first()?));
+        head.is_some_and(|head| has(&head))
     }
 
-    /// The header of a list, with the list's head.
+    /// The header of a list, with the list's head; `None` if the reader may not see
+    /// more of it.
     ///
     /// # Errors
     /// As of [`Self::whole`]; `not_found` for a list without a header.
@@ -185,12 +172,21 @@ impl<S: Store> Reader<S> {
         &self,
         actor: &Actor,
         list: &ListKey,
-    ) -> Result<(Head, Item), Refusal> {
-        let (head, header) = self.item(actor, list, &ItemId::header()).await?;
-        Ok((head, header.ok_or_else(ended)?))
+    ) -> Result<(Option<Head>, Item), Refusal> {
+        let failed = |error: StoreError| self.failed(&error);
+        let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
+        let view = self.check(actor, &snapshot, list).await?;
+        let state = snapshot.state(list).await.map_err(failed)?;
+        let head = head_of(&state).ok_or_else(ended)?;
+        let found = snapshot.items(list, &[ItemId::header()]).await;
+        let header = found.map_err(failed)?.into_iter().next();
+        Ok((
+            (view == View::All).then_some(head),
+            header.ok_or_else(ended)?,
+        ))
     }
 
-    /// An item of a list, if it is there, with the list's head.
+    /// An item of a list, if it is there and the reader may see it.
     ///
     /// # Errors
     /// As of [`Self::whole`].
@@ -199,14 +195,17 @@ impl<S: Store> Reader<S> {
         actor: &Actor,
         list: &ListKey,
         id: &ItemId,
-    ) -> Result<(Head, Option<Item>), Refusal> {
+    ) -> Result<Option<Item>, Refusal> {
         let failed = |error: StoreError| self.failed(&error);
         let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
-        self.check(actor, &snapshot, list).await?;
+        let view = self.check(actor, &snapshot, list).await?;
         let state = snapshot.state(list).await.map_err(failed)?;
-        let head = head_of(&state).ok_or_else(ended)?;
+        head_of(&state).ok_or_else(ended)?;
+        if view == View::Header && !id.is_header() {
+            return Err(items_hidden());
+        }
         let found = snapshot.items(list, slice::from_ref(id)).await;
-        Ok((head, found.map_err(failed)?.into_iter().next()))
+        Ok(found.map_err(failed)?.into_iter().next())
     }
 
     /// A page of a list's elements after `after`, in its order, with the list's
@@ -223,7 +222,9 @@ impl<S: Store> Reader<S> {
     ) -> Result<(Head, ScanRows), Refusal> {
         let failed = |error: StoreError| self.failed(&error);
         let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
-        self.check(actor, &snapshot, list).await?;
+        if self.check(actor, &snapshot, list).await? == View::Header {
+            return Err(items_hidden());
+        }
         let state = snapshot.state(list).await.map_err(failed)?;
         let head = head_of(&state).ok_or_else(ended)?;
         let bytes = limits::PAGE_BYTES;
@@ -255,10 +256,11 @@ impl<S: Store> Reader<S> {
         actor: &Actor,
         snapshot: &S::Snapshot,
         list: &ListKey,
-    ) -> Result<(), Refusal> {
+    ) -> Result<View, Refusal> {
         let access = self.rights.decide(actor, snapshot, &[list]).await;
         match access.map_err(|error| self.failed(&error))?.first() {
-            Some(Access::Read) => Ok(()),
+            Some(Access::Read) => Ok(View::All),
+            Some(Access::Header) => Ok(View::Header),
             Some(Access::Refused(no)) => Err(no.clone().at("kind")),
             Some(Access::Denied) | None => Err(Refusal::new(
                 Code::Forbidden,
@@ -282,6 +284,27 @@ impl<S: Store> Reader<S> {
     }
 }
 
+/// How much of a list its reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    All,
+    Header,
+}
+
+/// These lists, and whatever says who may read them.
+fn read_with(actor: &Actor, lists: &[&ListKey]) -> Vec<ListKey> {
+    let mut keys: Vec<ListKey> = lists.iter().map(|list| (*list).clone()).collect();
+    keys.extend(own_list(actor));
+    keys.extend(beside(actor, lists.iter().copied()));
+    keys
+}
+
+/// Why whoever may read a list's header sees nothing else of it.
+fn items_hidden() -> Refusal {
+    let message = "only the group's owner and admins may see its members";
+    Refusal::new(Code::Forbidden, message).at("group")
+}
+
 fn ended() -> Refusal {
     Refusal::new(Code::NotFound, "the list was deleted").at("owner")
 }
@@ -301,6 +324,24 @@ const fn head_of(state: &ListState) -> Option<Head> {
         ListState::Absent(lineage) => Some(Head::empty(*lineage)),
         ListState::Ended(_) => None,
     }
+}
+
+/// A list, unless its reader has it; `None`: it was deleted.
+async fn read<R: Reads>(
+    reads: &R,
+    list: &ListKey,
+    has: impl Fn(&Head) -> bool,
+) -> Result<Option<Whole>, R::Error> {
+    let Some(head) = head_of(&reads.state(list).await?) else {
+        return Ok(None);
+    };
+    if has(&head) {
+        return Ok(Some(Whole::NotModified));
+    }
+    Ok(Some(Whole::List(Snapshot {
+        head: head.announced(),
+        rows: whole(reads, list, &head).await?,
+    })))
 }
 
 async fn whole<R: Reads>(reads: &R, list: &ListKey, head: &Head) -> Result<Vec<Row>, R::Error> {

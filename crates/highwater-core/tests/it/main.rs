@@ -4,6 +4,7 @@
 mod changes;
 mod convergence;
 mod documented;
+mod header;
 mod pair;
 mod proof;
 mod receipts;

@@ -150,6 +150,8 @@ pub(crate) struct Server {
     /// Bytes of all answers so far.
     pub(crate) bytes_sent: usize,
     pub(crate) denied: Vec<ListKey>,
+    /// Lists of which only the header may be read.
+    pub(crate) header_only: Vec<ListKey>,
     /// Rows in all answers so far.
     pub(crate) rows_sent: usize,
     pub(crate) requests: usize,
@@ -165,6 +167,7 @@ impl Server {
             sketches: Kept::default(),
             bytes_sent: 0,
             denied: Vec::new(),
+            header_only: Vec::new(),
             rows_sent: 0,
             requests: 0,
             restores: 1,
@@ -334,9 +337,14 @@ impl Server {
         let access: Vec<Access> = request
             .lists
             .iter()
-            .map(|asked| match self.denied.contains(&asked.list) {
-                true => Access::Denied,
-                false => Access::Read,
+            .map(|asked| {
+                if self.denied.contains(&asked.list) {
+                    Access::Denied
+                } else if self.header_only.contains(&asked.list) {
+                    Access::Header
+                } else {
+                    Access::Read
+                }
             })
             .collect();
         let lists: Vec<ListKey> = request

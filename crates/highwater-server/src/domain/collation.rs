@@ -90,8 +90,9 @@ mod tests {
         );
         assert_eq!(sorted("", names()), sorted("de", names()));
         assert_eq!(sorted("xx-not-known", names()), sorted("", names()));
-        // Zhāng, Lǐ, Wáng: by pinyin, where the root goes by code point.
-        assert_eq!(sorted("zh", vec!["张", "李", "王", "Bo"]), "Bo 李 王 张");
+        // Zhāng, Lǐ, Wáng: by pinyin, and before other scripts; the root goes by
+        // code point.
+        assert_eq!(sorted("zh", vec!["张", "李", "王", "Bo"]), "李 王 张 Bo");
         assert_eq!(sorted("", vec!["张", "李", "王", "Bo"]), "Bo 张 李 王");
     }
 

@@ -2,7 +2,7 @@
 //! them, large ones in batches, and with the fan-out woken where they queue work.
 
 use super::import::ImportBatch;
-use super::transaction::{Conditions, Done, ListChange, Transaction};
+use super::transaction::{Conditions, Done, ListChange, Recorded, Transaction};
 use super::{BATCH, FanOut, ImportRequest};
 use crate::clock::Clock;
 use crate::fault;
@@ -147,6 +147,17 @@ impl<S: Store> Directory<S> {
         Ok(written)
     }
 
+    pub(super) const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Counts and logs what the store could not do.
+    pub(super) fn failed(&self, fault: &StoreError) {
+        let read_only = matches!(fault, StoreError::Full(_) | StoreError::ReadOnly(_));
+        self.metrics.store_failed(fault::name(fault), read_only);
+        tracing::error!(request = request_id::current(), error = %fault, "a write failed");
+    }
+
     /// Carries out one of a request's transactions.
     async fn part<W>(
         &self,
@@ -165,7 +176,28 @@ impl<S: Store> Directory<S> {
             part,
             at_ms,
         };
-        match self.store.write(at_ms, transaction).await {
+        self.carry_out(at_ms, transaction).await
+    }
+
+    /// Carries out a write that needs nothing around it but the record of what it
+    /// changes.
+    pub(super) async fn record<W>(&self, write: W) -> Result<Written<W::Output>, Refusal>
+    where
+        W: Write<Refusal = Refusal>,
+    {
+        let done = self.carry_out(self.now_ms(), Recorded(write)).await?;
+        Ok(Written {
+            output: done.output,
+            changes: done.changes,
+            replayed: false,
+        })
+    }
+
+    async fn carry_out<W, T>(&self, at_ms: i64, write: W) -> Result<Done<T>, Refusal>
+    where
+        W: Write<Output = Done<T>, Refusal = Refusal>,
+    {
+        match self.store.write(at_ms, write).await {
             Ok(Committed { output, tick, .. }) => {
                 self.metrics.committed(tick.0);
                 if output.queued {
@@ -175,9 +207,7 @@ impl<S: Store> Directory<S> {
             }
             Err(error) => {
                 if let WriteError::NotCommitted(fault) | WriteError::Unknown(fault) = &error {
-                    let read_only = matches!(fault, StoreError::Full(_) | StoreError::ReadOnly(_));
-                    self.metrics.store_failed(fault::name(fault), read_only);
-                    tracing::error!(request = request_id::current(), error = %fault, "a write failed");
+                    self.failed(fault);
                 }
                 Err(fault::of_write(error))
             }

@@ -5,28 +5,23 @@
 //! recompute, never a value, and a step recomputes it from what is there then: a
 //! worker that died anywhere is followed by one that starts the job over, and
 //! finds that what was done needs nothing more.
-//!
-//! A dismissal queues a job that names the group and the life of it that ended.
-//! For each element that this life left behind, a step recomputes one thing: is
-//! this user a member of the group as it is now? If not, the group leaves their
-//! list. A group that was created again in the meantime is therefore never hit,
-//! and a step that is repeated after a crash changes nothing more.
 
 mod deleted;
+mod dismissed;
 mod forgotten;
 mod job;
 mod renamed;
 mod reranked;
+mod shared;
 mod targets;
 
-pub(super) use job::{Dismissed, Job};
+pub(super) use job::{Dismissed, Job, Shared};
 
-use super::group::Group;
-use super::{BATCH, UserId};
+use super::BATCH;
 use crate::clock::Clock;
 use crate::stop::Stop;
 use highwater_core::reads::{Item, ListState, PageLimit, Payloads, Reads as _};
-use highwater_protocol::{ItemId, ListKey, OrderKey};
+use highwater_protocol::{ListKey, OrderKey};
 use highwater_store::{Abort, JobId, Store, StoreError, Write, WriteError, WriteTxn};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -113,11 +108,8 @@ impl<S: Store> FanOut<S> {
                     return Ok(());
                 }
                 match job {
-                    Job::Dismissed(dismissed) => {
-                        for id in ids {
-                            self.carry_out(*id, dismissed, clock, stop).await?;
-                        }
-                    }
+                    Job::Dismissed(job) => self.dismissed(job, ids, clock, stop).await?,
+                    Job::Shared(job) => self.shared(job, ids, clock, stop).await?,
                     Job::Renamed(user) => self.renamed(user, ids, clock, stop).await?,
                     Job::Reranked(user) => self.reranked(user, ids, clock, stop).await?,
                     Job::Deleted(user) => self.deleted(user, ids, clock, stop).await?,
@@ -190,35 +182,6 @@ impl<S: Store> FanOut<S> {
             );
         }
     }
-
-    async fn carry_out(
-        &self,
-        job: JobId,
-        dismissed: &Dismissed,
-        clock: &Clock,
-        stop: &Stop,
-    ) -> Result<(), StoreError> {
-        let mut tombstones = dismissed.version.get();
-        while !stop.is_said() {
-            let find = Find(dismissed.clone());
-            let found = settle(self.store.write(clock.now_ms(), find).await)?;
-            let only_tombstones = found.is_empty();
-            let clear = Clear {
-                job,
-                dismissed: dismissed.clone(),
-                found,
-                completes: tombstones <= TOMBSTONES_PER_DISCARD,
-            };
-            if settle(self.store.write(clock.now_ms(), clear).await)? {
-                tracing::debug!(job = job.0, group = %dismissed.group, "a dismissal is carried out");
-                return Ok(());
-            }
-            if only_tombstones {
-                tombstones = tombstones.saturating_sub(TOMBSTONES_PER_DISCARD);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Equal jobs.
@@ -257,69 +220,5 @@ fn settle<T, R: fmt::Display>(
         Err(WriteError::Refused(no)) => Err(StoreError::Corrupt(format!(
             "a step of the fan-out was refused: {no}"
         ))),
-    }
-}
-
-/// Looks for what is left. (The users are not known before, and a transaction
-/// declares their lists.)
-struct Find(Dismissed);
-
-impl Write for Find {
-    /// At most 250 elements.
-    type Output = Vec<ItemId>;
-    type Refusal = Infallible;
-
-    fn lists(&self) -> Vec<ListKey> {
-        vec![self.0.group.members()]
-    }
-
-    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Vec<ItemId>, Abort<Infallible>> {
-        let members = self.0.group.members();
-        let found = txn.remains(&members, self.0.ended, BATCH).await?;
-        Ok(found.into_iter().map(|item| item.id).collect())
-    }
-}
-
-/// Takes the group out of the lists of users who are not in it now, and
-/// forgets what the ended life held of them.
-struct Clear {
-    job: JobId,
-    dismissed: Dismissed,
-    found: Vec<ItemId>,
-    /// If no element is left now, nothing is.
-    completes: bool,
-}
-
-impl Clear {
-    fn users(&self) -> impl Iterator<Item = UserId> {
-        self.found.iter().filter_map(UserId::of_member)
-    }
-}
-
-impl Write for Clear {
-    /// Whether the job is done.
-    type Output = bool;
-    type Refusal = Infallible;
-
-    fn lists(&self) -> Vec<ListKey> {
-        let mut lists = vec![self.dismissed.group.members()];
-        lists.extend(self.users().map(|user| user.groups()));
-        lists
-    }
-
-    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<bool, Abort<Infallible>> {
-        let mut group = Group::new(txn, &self.dismissed.group);
-        for user in self.users() {
-            if group.member(&user).await?.is_none() {
-                group.forget(&user).await?;
-            }
-        }
-        let (members, ended) = (self.dismissed.group.members(), self.dismissed.ended);
-        txn.discard(&members, ended, &self.found).await?;
-        let done = self.completes && txn.remains(&members, ended, 1).await?.is_empty();
-        if done {
-            txn.complete(self.job).await?;
-        }
-        Ok(done)
     }
 }

@@ -1,13 +1,17 @@
 //! A group within a transaction: its profile and members, and the moves that
 //! keep the two kinds of list in step.
 
-use super::fanout::Dismissed;
+use super::conversation::{activity_of, enter_group, leave_group};
+use super::element::{decoded, found, put};
+use super::fanout::{Dismissed, Job};
+use super::people::existing_user;
 use super::{GroupId, UserId, ranks};
-use bytes::Bytes;
-use highwater_core::reads::{Item, ListState};
-use highwater_core::{Effect, Head};
-use highwater_protocol::kinds::{GroupProfile, JoinedGroup, Member, Payload, Role};
-use highwater_protocol::{Code, ItemId, ListKey, Rank, Refusal};
+use highwater_core::Head;
+use highwater_core::reads::ListState;
+use highwater_protocol::kinds::{
+    ConversationState, GroupProfile, JoinedGroup, LastMessage, Member, Payload, Role, UserProfile,
+};
+use highwater_protocol::{Code, ItemId, ListKey, Point, Rank, Refusal};
 use highwater_store::{Abort, StoreError, WriteTxn};
 
 /// Why a rule or the store stopped an operation.
@@ -15,10 +19,10 @@ pub(super) type Stop = Abort<Refusal>;
 
 /// A group as a transaction sees it.
 ///
-/// Its `members` list, and the `groups` list of every user that a call names,
-/// must be declared.
+/// Its `members` must be declared, and for the calls that move users or end the
+/// group what [`lists_to_admit`], [`lists_to_expel`] and [`lists_to_dismiss`] say.
 pub(super) struct Group<'a, T> {
-    txn: &'a mut T,
+    pub(super) txn: &'a mut T,
     id: &'a GroupId,
     members: ListKey,
 }
@@ -57,8 +61,8 @@ impl<'a, T: WriteTxn> Group<'a, T> {
     /// What the group says about itself.
     pub(super) async fn profile(&mut self) -> Result<GroupProfile, Stop> {
         self.existing().await?;
-        match self.txn.item(&self.members, &ItemId::header()).await? {
-            Some(item) => Ok(decoded(&self.members, &item)?),
+        match found(self.txn, &self.members, &ItemId::header()).await? {
+            Some(profile) => Ok(profile),
             None => Err(Abort::Store(StoreError::Corrupt(format!(
                 "{} has no header",
                 self.members
@@ -68,20 +72,13 @@ impl<'a, T: WriteTxn> Group<'a, T> {
 
     /// Writes the profile, and creates the group with it.
     pub(super) async fn put_profile(&mut self, profile: &GroupProfile) -> Result<(), StoreError> {
-        let payload = Bytes::from(profile.encode());
-        self.txn
-            .put(&self.members, &ItemId::header(), Rank::default(), payload)
-            .await?;
-        Ok(())
+        let (header, first) = (ItemId::header(), Rank::default());
+        put(self.txn, &self.members, &header, first, profile).await
     }
 
     /// A user's membership, if they are in.
     pub(super) async fn member(&mut self, user: &UserId) -> Result<Option<Member>, StoreError> {
-        if self.head().await?.is_none() {
-            return Ok(None);
-        }
-        let item = self.txn.item(&self.members, user.as_item()).await?;
-        item.map(|item| decoded(&self.members, &item)).transpose()
+        found(self.txn, &self.members, user.as_item()).await
     }
 
     /// Owners in the order of joining, at most `limit`.
@@ -123,40 +120,63 @@ impl<'a, T: WriteTxn> Group<'a, T> {
         Ok(None)
     }
 
-    /// Takes a user in: a row in both lists.
+    /// Takes a user in: a row in both lists, with what they say about themselves,
+    /// and the group's conversation in theirs. Whatever they applied for is done.
     ///
     /// The user's `groups` moves even if it still held the same row for a
     /// former life of the group, because what rights remember about a user is
     /// good as long as that list stands still.
-    pub(super) async fn admit(&mut self, user: &UserId, member: &Member) -> Result<(), StoreError> {
-        self.put_member(user, member).await?;
-        let groups = user.groups();
+    ///
+    /// Refused with `user_not_found` if the user is being deleted.
+    pub(super) async fn admit(&mut self, user: &UserId, member: Member) -> Result<(), Stop> {
+        let profile = existing_user(self.txn, user, "user").await?;
         let joined = JoinedGroup {
             joined_at_ms: member.joined_at_ms,
         };
-        let item = self.id.as_item();
-        let (rank, payload) = (ranks::of_group(&joined), Bytes::from(joined.encode()));
-        let put = self
-            .txn
-            .put(&groups, item, rank.clone(), payload.clone())
-            .await?;
-        if put == Effect::Unchanged {
-            self.txn.delete(&groups, item).await?;
-            self.txn.put(&groups, item, rank, payload).await?;
-        }
+        self.put_member(user, &described(member, profile)).await?;
+        let (groups, item) = (user.groups(), self.id.as_item());
+        self.txn.delete(&groups, item).await?;
+        put(self.txn, &groups, item, ranks::of_group(&joined), &joined).await?;
+        enter_group(self.txn, user, self.id, joined.joined_at_ms).await?;
+        Ok(self.drop_request(user).await?)
+    }
+
+    /// Takes an application off both lists.
+    pub(super) async fn drop_request(&mut self, user: &UserId) -> Result<(), StoreError> {
+        let requests = self.id.join_requests();
+        self.txn.delete(&requests, user.as_item()).await?;
+        let sent = user.sent_join_requests();
+        self.txn.delete(&sent, self.id.as_item()).await?;
         Ok(())
     }
 
     /// Lets a member go: out of both lists.
     pub(super) async fn expel(&mut self, user: &UserId) -> Result<(), StoreError> {
         self.txn.delete(&self.members, user.as_item()).await?;
-        self.forget(user).await
+        let activity = activity_of(self.txn, self.id).await?;
+        let last = activity.and_then(|activity| activity.last);
+        self.part(user, ConversationState::Left, last).await
     }
 
-    /// Takes the group out of a user's `groups`.
+    /// Takes the group, which ends, out of a user's `groups`, and ends its
+    /// conversation.
     pub(super) async fn forget(&mut self, user: &UserId) -> Result<(), StoreError> {
-        self.txn.delete(&user.groups(), self.id.as_item()).await?;
-        Ok(())
+        let activity = activity_of(self.txn, self.id).await?;
+        let last = activity.and_then(|activity| activity.last);
+        self.part(user, ConversationState::Ended, last).await
+    }
+
+    /// Takes the group out of a user's `groups`, and marks its conversation, which
+    /// keeps the last message, of which `last` is what the group knew.
+    pub(super) async fn part(
+        &mut self,
+        user: &UserId,
+        state: ConversationState,
+        last: Option<LastMessage>,
+    ) -> Result<(), StoreError> {
+        let groups = user.groups();
+        self.txn.delete(&groups, self.id.as_item()).await?;
+        leave_group(self.txn, user, self.id, state, last).await
     }
 
     /// Writes a member's row alone.
@@ -165,39 +185,92 @@ impl<'a, T: WriteTxn> Group<'a, T> {
         user: &UserId,
         member: &Member,
     ) -> Result<(), StoreError> {
-        let payload = Bytes::from(member.encode());
-        self.txn
-            .put(
-                &self.members,
-                user.as_item(),
-                ranks::of_member(member),
-                payload,
-            )
-            .await?;
-        Ok(())
+        let rank = ranks::of_member(member);
+        put(self.txn, &self.members, user.as_item(), rank, member).await
     }
 
     /// Ends the group, in O(1). Its users' lists follow: that work is queued.
     pub(super) async fn dismiss(&mut self) -> Result<(), Stop> {
         let head = self.existing().await?;
         self.txn.end(&self.members).await?;
+        let requests = self.end(&self.id.join_requests()).await?;
+        let activity = self.end(&self.id.activity()).await?;
+        // Nobody is told about this one: it goes at once.
+        let rights = self.id.rights();
+        if let Some(ended) = self.end(&rights).await? {
+            let header = [ItemId::header()];
+            self.txn.discard(&rights, ended.lineage, &header).await?;
+        }
         let job = Dismissed {
             group: self.id.clone(),
-            ended: head.lineage,
-            version: head.version,
+            ended: head.point(),
+            requests,
+            activity: activity.map(|ended| ended.lineage),
         };
-        self.txn.enqueue(job.encode()).await?;
+        self.txn.enqueue(Job::Dismissed(job).encode()).await?;
         Ok(())
+    }
+
+    /// Ends a list; `None` if it is not there.
+    async fn end(&mut self, list: &ListKey) -> Result<Option<Point>, StoreError> {
+        let ListState::Live(head) = self.txn.state(list).await? else {
+            return Ok(None);
+        };
+        self.txn.end(list).await?;
+        Ok(Some(head.point()))
     }
 }
 
-fn decoded<P: Payload>(list: &ListKey, item: &Item) -> Result<P, StoreError> {
-    P::decode(&item.payload).map_err(|no| {
-        StoreError::Corrupt(format!(
-            "item {:?} of {list} cannot be read: {no}",
-            item.id.as_str()
-        ))
-    })
+/// A member with what they say about themselves.
+pub(super) fn described(member: Member, profile: UserProfile) -> Member {
+    let name = match member.nickname.is_empty() {
+        true => profile.name,
+        false => String::new(),
+    };
+    Member {
+        name,
+        avatar: profile.avatar,
+        ..member
+    }
+}
+
+/// The lists that taking these users in touches.
+pub(super) fn lists_to_admit<'a>(
+    group: &GroupId,
+    users: impl IntoIterator<Item = &'a UserId>,
+) -> Vec<ListKey> {
+    let mut lists = vec![group.members(), group.join_requests(), group.activity()];
+    for user in users {
+        lists.extend([
+            user.profile(),
+            user.groups(),
+            user.conversations(),
+            user.sent_join_requests(),
+        ]);
+    }
+    lists
+}
+
+/// The lists that letting these members go touches.
+pub(super) fn lists_to_expel<'a>(
+    group: &GroupId,
+    users: impl IntoIterator<Item = &'a UserId>,
+) -> Vec<ListKey> {
+    let mut lists = vec![group.members(), group.activity()];
+    for user in users {
+        lists.extend([user.groups(), user.conversations()]);
+    }
+    lists
+}
+
+/// The lists that end with a group.
+pub(super) fn lists_to_dismiss(group: &GroupId) -> [ListKey; 4] {
+    [
+        group.members(),
+        group.join_requests(),
+        group.activity(),
+        group.rights(),
+    ]
 }
 
 /// What the header of a group's members says.

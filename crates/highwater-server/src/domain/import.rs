@@ -2,8 +2,9 @@
 //! created, renamed and dismissed, and of members who came, went and changed
 //! their role, as it was, without the rules that bind users.
 
-use super::group::{Group, Stop};
+use super::group::{Group, Stop, lists_to_admit, lists_to_dismiss};
 use super::ids::check_name;
+use super::operations::new_profile;
 use super::{CHANGES_PER_REQUEST, GroupId, UserId};
 use highwater_protocol::kinds::{GroupProfile, Member, Role};
 use highwater_protocol::{Code, ListKey, Refusal};
@@ -218,9 +219,7 @@ impl Change {
             }
             let profile = GroupProfile {
                 name: name.clone(),
-                description: String::new(),
-                created_at_ms: at_ms,
-                ..GroupProfile::default()
+                ..new_profile(at_ms)
             };
             return Ok(group.put_profile(&profile).await?);
         }
@@ -254,7 +253,7 @@ impl Change {
                     joined_at_ms: at_ms,
                     ..Member::default()
                 };
-                group.admit(user, &member).await?;
+                group.admit(user, member).await?;
             }
             Self::Leave { user, .. } => {
                 in_it(&mut group, user).await?;
@@ -301,9 +300,11 @@ impl Write for ImportBatch {
     type Refusal = Refusal;
 
     fn lists(&self) -> Vec<ListKey> {
-        let groups = self.changes.iter().map(|change| change.group().members());
-        let users = self.changes.iter().filter_map(Change::user);
-        let mut lists: Vec<_> = groups.chain(users.map(UserId::groups)).collect();
+        let mut lists = Vec::new();
+        for change in &self.changes {
+            lists.extend(lists_to_admit(change.group(), change.user()));
+            lists.extend(lists_to_dismiss(change.group()));
+        }
         lists.sort_unstable();
         lists.dedup();
         lists

@@ -6,7 +6,9 @@
 use super::UserId;
 use super::collation::Collation;
 use highwater_protocol::Rank;
-use highwater_protocol::kinds::{Block, Friend, FriendRequest, JoinedGroup, Member, Role};
+use highwater_protocol::kinds::{
+    Block, Conversation, Friend, FriendRequest, JoinRequest, JoinedGroup, Member, Role,
+};
 
 /// Owners first, then admins, then members; within a role by time of joining.
 #[must_use]
@@ -51,6 +53,22 @@ pub(super) fn of_block(block: &Block) -> Rank {
     newest_first(block.at_ms)
 }
 
+/// The application that was made last comes first.
+#[must_use]
+pub(super) fn of_join_request(request: &JoinRequest) -> Rank {
+    newest_first(request.at_ms)
+}
+
+/// Pinned ones first; then the one in which something happened last.
+#[must_use]
+pub(super) fn of_conversation(conversation: &Conversation) -> Rank {
+    let last = conversation.last.as_ref();
+    let at_ms = last.map_or(conversation.created_at_ms, |last| last.at_ms);
+    let mut bytes = vec![u8::from(!conversation.pinned)];
+    bytes.extend_from_slice(newest_first(at_ms).as_bytes());
+    rank(bytes)
+}
+
 fn newest_first(time_ms: i64) -> Rank {
     rank((u64::MAX - since_1970(time_ms)).to_be_bytes().to_vec())
 }
@@ -67,6 +85,7 @@ fn rank(bytes: Vec<u8>) -> Rank {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use highwater_protocol::kinds::LastMessage;
 
     #[test]
     fn members_stand_by_role_then_by_time() {
@@ -84,6 +103,29 @@ mod tests {
             place(Role::Admin, 256),
             place(Role::Member, 0),
             place(Role::Member, i64::MAX),
+        ];
+        assert!(order.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn pinned_conversations_stand_first_and_then_the_last_that_was_active() {
+        let place = |pinned, created_at_ms, last: Option<i64>| {
+            of_conversation(&Conversation {
+                pinned,
+                created_at_ms,
+                last: last.map(|at_ms| LastMessage {
+                    at_ms,
+                    ..LastMessage::default()
+                }),
+                ..Conversation::default()
+            })
+        };
+        let order = [
+            place(true, 1, None),
+            place(false, 300, None),
+            place(false, 0, Some(256)),
+            place(false, 255, None),
+            place(false, 900, Some(7)),
         ];
         assert!(order.is_sorted_by(|a, b| a < b));
     }

@@ -1,34 +1,41 @@
 //! Who may read which list, decided in the snapshot that the answer is read
 //! from, and remembered.
 //!
-//! A user reads the lists that are theirs, and the `members` of a group whose
-//! members they are among. The second takes a read for each list, so it is remembered
-//! as the pair (group, lineage of its members) for as long as the user's own
-//! `groups` stays at one point. That is exact:
+//! A user reads the lists that are theirs, and lists of the groups whose members
+//! they are among, as the table of [`permissions`](super::permissions) says. The
+//! latter takes reads for each list, so it is remembered that a user is in a group
+//! in which all members see one another, as the triple (group, lineage of its
+//! members, point of its `rights`), for as long as the user's own `groups` stays
+//! at one point. That is exact:
 //!
 //! - whoever enters or leaves a live group has their `groups` moved by the same
 //!   transaction (a group's fan-out moves it only more often), so between two
 //!   commits that show one point of it, no such thing happened in either order;
 //! - a group that ends, and perhaps begins again under the same name, has
-//!   another lineage or none: there the pair says nothing.
+//!   another lineage or none: there the triple says nothing;
+//! - whoever changes who may see a group's members moves its `rights` in the same
+//!   transaction. Where only the owner and the admins may, and for the lists that
+//!   only they read, nothing is remembered.
 //!
 //! A remembered right is only used beside states of one single commit.
 
-use super::{Actor, KINDS, UserId};
+use super::operations::sees_members;
+use super::permissions::{Allowed, OnGroup, Standing};
+use super::{Actor, GroupId, KINDS, UserId};
 use crate::generations::{Generations, Weight};
 use highwater_core::answer::Access;
 use highwater_core::reads::{ListState, Reads};
-use highwater_protocol::{Code, Lineage, ListKey, OwnerId, Point, Refusal, kinds};
+use highwater_protocol::kinds::{GroupProfile, Member, Payload as _};
+use highwater_protocol::{Code, ItemId, Lineage, ListKey, OwnerId, Point, Refusal, kinds};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::slice;
 
 /// What the kind of a list and its owner say about a reader.
 enum Rule<'a> {
     May,
     MayNot,
-    /// If this user is among the list's items.
-    IfMember(&'a UserId),
+    /// As the user stands to the group that owns the list.
+    OfGroup(&'a UserId, OnGroup),
     NoSuchKind,
 }
 
@@ -43,10 +50,17 @@ fn rule<'a>(actor: &'a Actor, list: &ListKey) -> Rule<'a> {
                 Rule::MayNot
             }
         }
-        (kinds::MEMBERS, Actor::User(user)) => Rule::IfMember(user),
-        (kinds::JOIN_REQUESTS | kinds::ACTIVITY, Actor::User(_)) => Rule::MayNot,
+        (kinds::MEMBERS, Actor::User(user)) => Rule::OfGroup(user, OnGroup::ReadMembers),
+        (kinds::ACTIVITY, Actor::User(user)) => Rule::OfGroup(user, OnGroup::ReadActivity),
+        (kinds::JOIN_REQUESTS, Actor::User(user)) => Rule::OfGroup(user, OnGroup::ReadJoinRequests),
         _ => Rule::NoSuchKind,
     }
+}
+
+/// Whether a right follows from what is remembered of a group: that the user is
+/// in it, and that all members see one another.
+const fn is_members_right(what: OnGroup) -> bool {
+    matches!(what, OnGroup::ReadMembers | OnGroup::ReadActivity)
 }
 
 /// Whether lists of this kind are read by the user who owns them, and by nobody
@@ -75,6 +89,27 @@ pub fn own_list(actor: &Actor) -> Option<ListKey> {
     }
 }
 
+/// The lists beside `lists` whose states say whether a remembered right to read
+/// these still holds: [`Held::beside`] has them in this order.
+#[must_use]
+pub fn beside<'a>(actor: &Actor, lists: impl IntoIterator<Item = &'a ListKey>) -> Vec<ListKey> {
+    let mut beside = Vec::new();
+    for list in lists {
+        if let Rule::OfGroup(_, what) = rule(actor, list)
+            && is_members_right(what)
+            && let Some(group) = group_of(list)
+        {
+            beside.extend([group.members(), group.rights()]);
+        }
+    }
+    beside
+}
+
+/// The group that owns a list. `None`: no group has such an id.
+fn group_of(list: &ListKey) -> Option<GroupId> {
+    GroupId::new(list.owner.as_str()).ok()
+}
+
 /// The point of a list that is there.
 fn point(state: &ListState) -> Option<Point> {
     match state {
@@ -83,13 +118,31 @@ fn point(state: &ListState) -> Option<Point> {
     }
 }
 
-/// The groups that a user is known to be in.
+/// What a remembered right depends on beside the user's own `groups`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Basis {
+    /// Of the group's members.
+    lineage: Lineage,
+    /// Of the group's `rights`; `None`: who may see the members was never changed.
+    rights: Option<Point>,
+}
+
+impl Basis {
+    /// `None`: there is no such group.
+    fn of(members: &ListState, rights: &ListState) -> Option<Self> {
+        Some(Self {
+            lineage: point(members)?.lineage,
+            rights: point(rights),
+        })
+    }
+}
+
+/// The groups that a user is known to be in, where all members see one another.
 #[derive(Debug)]
 struct Known {
     /// Of the user's `groups`: what is known is known at this point.
     at: Point,
-    /// By group, the lineage of its members.
-    groups: HashMap<OwnerId, Lineage>,
+    groups: HashMap<OwnerId, Basis>,
 }
 
 impl Weight for Known {
@@ -103,8 +156,10 @@ impl Weight for Known {
 pub struct Held<'a> {
     /// Of the reader's [`own_list`]; `None` for a service.
     pub own: Option<&'a ListState>,
-    /// Each list with its state.
-    pub lists: &'a [(&'a ListKey, &'a ListState)],
+    /// Each list.
+    pub lists: &'a [&'a ListKey],
+    /// Of what is [`beside`] them.
+    pub beside: &'a [ListState],
 }
 
 /// Decides and remembers who may read what.
@@ -112,6 +167,9 @@ pub struct Held<'a> {
 pub struct Rights {
     known: Mutex<Generations<OwnerId, Known>>,
 }
+
+/// Rights that were learned at one point of a user's `groups`.
+type Learned = Vec<(OwnerId, Basis)>;
 
 impl Rights {
     /// Remembers at least `capacity` pairs of user and group, and at most twice
@@ -128,13 +186,19 @@ impl Rights {
     #[must_use]
     pub fn recalls(&self, actor: &Actor, held: Held<'_>) -> bool {
         let own = held.own.and_then(point);
-        held.lists
-            .iter()
-            .all(|(list, state)| match rule(actor, list) {
-                Rule::May => true,
-                Rule::IfMember(user) => own.is_some_and(|own| self.knows(user, own, list, state)),
-                Rule::MayNot | Rule::NoSuchKind => false,
-            })
+        let mut beside = held.beside.chunks_exact(2);
+        held.lists.iter().all(|list| match rule(actor, list) {
+            Rule::May => true,
+            Rule::OfGroup(user, what) if is_members_right(what) => {
+                let basis = match beside.next() {
+                    Some([members, rights]) => Basis::of(members, rights),
+                    _ => None,
+                };
+                own.zip(basis)
+                    .is_some_and(|(own, basis)| self.knows(user, own, &list.owner, basis))
+            }
+            Rule::OfGroup(..) | Rule::MayNot | Rule::NoSuchKind => false,
+        })
     }
 
     /// Decides about each of `lists`, in the snapshot that they will be read
@@ -152,24 +216,20 @@ impl Rights {
             Some(own) => point(&reads.state(&own).await?),
             None => None,
         };
-        let mut learned = Vec::new();
+        let mut learned = Learned::new();
         let mut rights = Vec::with_capacity(lists.len());
         for (at, list) in lists.iter().enumerate() {
             rights.push(match rule(actor, list) {
                 Rule::May => Access::Read,
                 Rule::MayNot => Access::Denied,
                 Rule::NoSuchKind => Access::Refused(no_such_kind(list, at)),
-                Rule::IfMember(user) => {
-                    let state = reads.state(list).await?;
-                    if own.is_some_and(|own| self.knows(user, own, list, &state)) {
-                        Access::Read
-                    } else if is_member(reads, list, &state, user).await? {
-                        learned.extend(point(&state).map(|point| (*list, point.lineage)));
-                        Access::Read
-                    } else {
-                        Access::Denied
+                Rule::OfGroup(user, what) => match group_of(list) {
+                    Some(group) => {
+                        self.decide_of_group(user, own, what, &group, reads, &mut learned)
+                            .await?
                     }
-                }
+                    None => Access::Denied,
+                },
             });
         }
         if let (Actor::User(user), Some(own), false) = (actor, own, learned.is_empty()) {
@@ -178,17 +238,51 @@ impl Rights {
         Ok(rights)
     }
 
-    fn knows(&self, user: &UserId, own: Point, list: &ListKey, state: &ListState) -> bool {
-        let Some(Point { lineage, .. }) = point(state) else {
-            return false;
+    async fn decide_of_group<R: Reads>(
+        &self,
+        user: &UserId,
+        own: Option<Point>,
+        what: OnGroup,
+        group: &GroupId,
+        reads: &R,
+        learned: &mut Learned,
+    ) -> Result<Access, R::Error> {
+        let members = group.members();
+        let state = reads.state(&members).await?;
+        let rights = reads.state(&group.rights()).await?;
+        let Some(basis) = Basis::of(&state, &rights) else {
+            return Ok(Access::Denied);
         };
+        if is_members_right(what)
+            && own.is_some_and(|own| self.knows(user, own, group.as_owner(), basis))
+        {
+            return Ok(Access::Read);
+        }
+        let (member, profile) = member_of(reads, &members, user).await?;
+        let Some(member) = member else {
+            return Ok(Access::Denied);
+        };
+        let seen = sees_members(&profile);
+        if seen && is_members_right(what) {
+            learned.push((group.as_owner().clone(), basis));
+        }
+        Ok(match what.allowed(Standing::of(member.role)) {
+            Allowed::Yes => Access::Read,
+            Allowed::AsSet if seen => Access::Read,
+            // What the group says about itself is for all members.
+            Allowed::AsSet => Access::Header,
+            Allowed::No | Allowed::Below => Access::Denied,
+        })
+    }
+
+    fn knows(&self, user: &UserId, own: Point, group: &OwnerId, basis: Basis) -> bool {
         let mut known = self.known.lock();
         known
             .recall(user.as_owner())
-            .is_some_and(|known| known.at == own && known.groups.get(&list.owner) == Some(&lineage))
+            .is_some_and(|known| known.at == own && known.groups.get(group) == Some(&basis))
     }
 
-    fn learn(&self, user: &UserId, at: Point, learned: Vec<(&ListKey, Lineage)>) {
+    fn learn(&self, user: &UserId, at: Point, learned: Learned) {
         let mut memory = self.known.lock();
         let mut known = match memory.take(user.as_owner()) {
             Some(known) if known.at == at => known,
@@ -197,25 +291,28 @@ impl Rights {
                 groups: HashMap::new(),
             },
         };
-        let learned = learned
-            .into_iter()
-            .map(|(list, lineage)| (list.owner.clone(), lineage));
         known.groups.extend(learned);
         memory.keep(user.as_owner().clone(), known);
     }
 }
 
-async fn is_member<R: Reads>(
+/// A user's membership, if they are in, and what the group says about itself. A
+/// row that cannot be read says the least.
+async fn member_of<R: Reads>(
     reads: &R,
-    list: &ListKey,
-    state: &ListState,
+    members: &ListKey,
     user: &UserId,
-) -> Result<bool, R::Error> {
-    if point(state).is_none() {
-        return Ok(false);
+) -> Result<(Option<Member>, GroupProfile), R::Error> {
+    let ids = [ItemId::header(), user.as_item().clone()];
+    let (mut member, mut profile) = (None, GroupProfile::default());
+    for item in reads.items(members, &ids).await? {
+        if item.id.is_header() {
+            profile = GroupProfile::decode(&item.payload).unwrap_or_default();
+        } else {
+            member = Some(Member::decode(&item.payload).unwrap_or_default());
+        }
     }
-    let found = reads.items(list, slice::from_ref(user.as_item())).await?;
-    Ok(!found.is_empty())
+    Ok((member, profile))
 }
 
 fn no_such_kind(list: &ListKey, at: usize) -> Refusal {

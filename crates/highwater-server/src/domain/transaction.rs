@@ -189,6 +189,32 @@ where
     }
 }
 
+/// A write whose changes are recorded, and that can do without the rest: one that
+/// does nothing when it comes again.
+#[derive(Debug)]
+pub(super) struct Recorded<W>(pub(super) W);
+
+impl<W: Write<Refusal = Refusal>> Write for Recorded<W> {
+    type Output = Done<W::Output>;
+    type Refusal = Refusal;
+
+    fn lists(&self) -> Vec<ListKey> {
+        self.0.lists()
+    }
+
+    async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Self::Output, Stop> {
+        let mut recorder = Recorder::new(txn);
+        let output = self.0.run(&mut recorder).await?;
+        let queued = recorder.queued();
+        Ok(Done {
+            output,
+            changes: recorder.finish().await?,
+            queued,
+            replayed: false,
+        })
+    }
+}
+
 impl Precondition {
     async fn holds<T: WriteTxn>(&self, txn: &mut T) -> Result<bool, Stop> {
         let item = txn.item(&self.list, &self.item).await?;

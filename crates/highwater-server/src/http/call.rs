@@ -1,7 +1,7 @@
 //! A request to one of the operations in JSON: who sends it, what its path and
 //! body say, under which conditions; and how it is answered.
 
-use super::changes::{Answer, Change};
+use super::changes::{Answer, Change, Nothing};
 use super::negotiate::{Terms, request_format};
 use super::{App, body, reply};
 use crate::auth::Identity;
@@ -14,7 +14,7 @@ use highwater_core::answer::Access;
 use highwater_protocol::codec::Format;
 use highwater_protocol::kinds::Extra;
 use highwater_protocol::{Code, ItemId, ListKey, Refusal, Stamp, wire};
-use highwater_store::Store;
+use highwater_store::{Store, Write};
 use http::header::{ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use schemars::JsonSchema;
@@ -249,6 +249,22 @@ impl Call {
         response
     }
 
+    /// Carries out a write that has nothing to say of its own, and answers.
+    pub(super) async fn done<S, W>(
+        &self,
+        app: &App<S>,
+        write: W,
+        conditions: &Conditions,
+    ) -> Result<Response, Refusal>
+    where
+        S: Store,
+        W: Write<Output = (), Refusal = Refusal>,
+    {
+        let written = app.directory.write(write, conditions).await?;
+        let nothing = |()| Nothing {};
+        Ok(self.wrote(app, StatusCode::OK, written, nothing).await)
+    }
+
     /// Those changes that are of lists which the asker may read now.
     async fn readable<S: Store>(&self, app: &App<S>, changes: Vec<ListChange>) -> Vec<ListChange> {
         let lists: Vec<&ListKey> = changes.iter().map(|change| &change.list).collect();
@@ -256,8 +272,12 @@ impl Call {
         let access = app.reader.access(&self.identity.actor, &lists).await;
         let access = access.unwrap_or_default().into_iter();
         let both = access.zip(changes);
-        both.filter_map(|(access, change)| matches!(access, Access::Read).then_some(change))
-            .collect()
+        both.filter_map(|(access, change)| match access {
+            Access::Read => Some(change),
+            Access::Header => change.header_alone(),
+            Access::Denied | Access::Refused(_) => None,
+        })
+        .collect()
     }
 }
 

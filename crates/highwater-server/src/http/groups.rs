@@ -1,14 +1,15 @@
 //! The operations on groups.
 
 use super::call::Call;
-use super::changes::{Nothing, Results};
+use super::changes::{Became, Nothing, Results};
 use super::{App, reply};
 use crate::domain::{
-    Actor, Create, Describe, Dismiss, GroupId, Invite, Join, Leave, Remove, SetRole,
-    USERS_PER_REQUEST, UserId, profile_of,
+    Actor, Announce, Approve, Conditions, Create, Describe, Dismiss, GroupId, Invite, Join, Leave,
+    MuteGroup, MuteMember, Reject, Remove, Rules, SetMemberExtra, SetNickname, SetRole, SetRules,
+    Transfer, USERS_PER_REQUEST, UserId, Withdraw, profile_of,
 };
 use axum::response::Response;
-use highwater_protocol::kinds::{GroupProfile, Role};
+use highwater_protocol::kinds::{Extra, GroupProfile, Role};
 use highwater_protocol::{Code, ItemId, Refusal};
 use highwater_store::Store;
 use http::StatusCode;
@@ -18,24 +19,83 @@ use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct CreateBody {
-    /// 1 to 128 bytes; not in use.
+    /// 1 to 120 bytes; not in use.
     group: String,
     /// 1 to 256 bytes.
     name: String,
     /// Up to 4,096 bytes.
     #[serde(default)]
     description: String,
+    /// Usually an address; up to 1,024 bytes.
+    #[serde(default)]
+    avatar: String,
     /// Who owns it; a user may only name themselves, and a service may leave it
     /// out: then nobody is in the group.
     owner: Option<String>,
+    /// Who may join, invite, see the members.
+    #[serde(flatten)]
+    rules: Rules,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+pub(super) struct JoinBody {
+    /// Who; a user may leave it out, or name themselves.
+    user: Option<String>,
+    /// What they say to those who answer an application; up to 1,024 bytes.
+    #[serde(default)]
+    message: String,
+    /// How they came; up to 64 bytes.
+    #[serde(default)]
+    source: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub(super) struct DescribeBody {
-    /// 1 to 256 bytes; left out: as it was.
-    name: Option<String>,
-    /// Up to 4,096 bytes; left out: as it was.
-    description: Option<String>,
+#[serde(deny_unknown_fields)]
+pub(super) struct AnnounceBody {
+    /// Up to 4,096 bytes; empty: nothing any more.
+    text: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MuteGroupBody {
+    /// Only the owner and the admins may speak.
+    muted: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TransferBody {
+    /// The new owner: a member.
+    to: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MuteMemberBody {
+    /// Milliseconds since 1970; 0: they may speak again.
+    until_ms: i64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NicknameBody {
+    /// Up to 256 bytes; empty: by their own name.
+    nickname: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemberExtraBody {
+    extra: Extra,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AnswerBody {
+    /// With which words; up to 1,024 bytes.
+    #[serde(default)]
+    answer: String,
 }
 
 /// A body that may be missing altogether.
@@ -61,8 +121,9 @@ pub(super) struct RoleBody {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct GroupAnswer {
     group: String,
-    /// How many.
-    members: u64,
+    /// How many; left out for whoever may not see them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<u64>,
     #[serde(flatten)]
     profile: GroupProfile,
 }
@@ -72,19 +133,14 @@ pub(super) struct GroupAnswer {
 #[cfg(feature = "fuzzing")]
 pub(super) fn is_a_body(body: &[u8]) -> bool {
     use super::call::parse;
+    let actor = || Actor::Service;
     let create = parse(body).and_then(|body: CreateBody| {
         let owner = body.owner.as_deref().map(UserId::new).transpose()?;
-        Create::new(
-            GroupId::new(&body.group)?,
-            owner,
-            body.name,
-            body.description,
-            0,
-        )
+        let group = GroupId::new(&body.group)?;
+        Create::new(actor(), group, owner, body.name, body.description, 0)
     });
-    let describe = parse(body).and_then(|body: DescribeBody| {
-        let group = GroupId::new("g")?;
-        Describe::new(Actor::Service, group, body.name, body.description)
+    let describe = parse(body).and_then(|body: crate::domain::Description| {
+        Describe::new(actor(), GroupId::new("g")?, body)
     });
     let user =
         parse(body).and_then(|body: UserBody| body.user.as_deref().map(UserId::new).transpose());
@@ -117,24 +173,21 @@ pub(super) async fn create<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Res
         (Actor::Service, None) => None,
         (_, owner) => Some(call.for_whom("owner", owner.as_deref())?),
     };
-    let at_ms = app.directory.now_ms();
-    let write = Create::new(group, owner, body.name, body.description, at_ms)?;
+    let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
+    let write = Create::new(actor, group, owner, body.name, body.description, at_ms)?;
+    let write = write.with_avatar(body.avatar)?.with_rules(body.rules);
     let written = app.directory.write(write, &call.conditions()?).await?;
+    let nothing = |()| Nothing {};
     Ok(call
-        .wrote(&app, StatusCode::CREATED, written, |()| Nothing {})
+        .wrote(&app, StatusCode::CREATED, written, nothing)
         .await)
 }
 
 pub(super) async fn describe<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    let body: DescribeBody = call.body()?;
-    let group = call.group()?;
+    let (group, description) = (call.group()?, call.body()?);
     let conditions = call.conditions_on(group.members(), &ItemId::header())?;
-    let actor = call.identity.actor.clone();
-    let write = Describe::new(actor, group, body.name, body.description)?;
-    let written = app.directory.write(write, &conditions).await?;
-    Ok(call
-        .wrote(&app, StatusCode::OK, written, |()| Nothing {})
-        .await)
+    let write = Describe::new(call.identity.actor.clone(), group, description)?;
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn dismiss<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
@@ -144,39 +197,33 @@ pub(super) async fn dismiss<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Re
         actor: call.identity.actor.clone(),
         group,
     };
-    let written = app.directory.write(write, &conditions).await?;
-    Ok(call
-        .wrote(&app, StatusCode::OK, written, |()| Nothing {})
-        .await)
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn join<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    let body: UserBody = call.body_or_default()?;
-    let write = Join {
-        group: call.group()?,
-        user: call.for_whom("user", body.user.as_deref())?,
-        at_ms: app.directory.now_ms(),
-    };
+    let body: JoinBody = call.body_or_default()?;
+    let (group, user) = (call.group()?, call.for_whom("user", body.user.as_deref())?);
+    let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
+    let write = Join::new(actor, group, user, body.message, body.source, at_ms)?;
     if !app.config.open_join && call.identity.actor != Actor::Service {
         let message = "one enters a group here by invitation";
         return Err(Refusal::new(Code::Forbidden, message));
     }
     let written = app.directory.write(write, &call.conditions()?).await?;
-    Ok(call
-        .wrote(&app, StatusCode::OK, written, |()| Nothing {})
-        .await)
+    let became = |outcome| Became { outcome };
+    Ok(call.wrote(&app, StatusCode::OK, written, became).await)
 }
 
 pub(super) async fn leave<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
     let body: UserBody = call.body_or_default()?;
     let write = Leave {
+        actor: call.identity.actor.clone(),
         group: call.group()?,
         user: call.for_whom("user", body.user.as_deref())?,
     };
     let written = app.directory.write(write, &call.conditions()?).await?;
-    Ok(call
-        .wrote(&app, StatusCode::OK, written, |_| Nothing {})
-        .await)
+    let nothing = |_| Nothing {};
+    Ok(call.wrote(&app, StatusCode::OK, written, nothing).await)
 }
 
 pub(super) async fn invite<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
@@ -214,21 +261,128 @@ pub(super) async fn remove<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Res
     Ok(call.wrote(&app, StatusCode::OK, written, results).await)
 }
 
-pub(super) async fn set_role<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    let group = call.group()?;
-    let user = UserId::new(call.named("user"))?;
-    let body: RoleBody = call.body()?;
+pub(super) async fn announce<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, AnnounceBody { text }) = (call.group()?, call.body()?);
+    let conditions = call.conditions_on(group.members(), &ItemId::header())?;
+    let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
+    let write = Announce::new(actor, group, text, at_ms)?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn mute<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, MuteGroupBody { muted }) = (call.group()?, call.body()?);
+    let conditions = call.conditions_on(group.members(), &ItemId::header())?;
+    let actor = call.identity.actor.clone();
+    let write = MuteGroup {
+        actor,
+        group,
+        muted,
+    };
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn set_rules<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, rules) = (call.group()?, call.body()?);
+    let conditions = call.conditions_on(group.members(), &ItemId::header())?;
+    let write = SetRules::new(call.identity.actor.clone(), group, rules)?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn transfer<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, TransferBody { to }) = (call.group()?, call.body()?);
+    let to = UserId::new(&to).map_err(|no| no.at("to"))?;
+    let actor = call.identity.actor.clone();
+    let write = Transfer { actor, group, to };
+    call.done(&app, write, &call.conditions()?).await
+}
+
+/// The group and the member that the path names, and the conditions on the member.
+fn member(call: &Call) -> Result<(Actor, GroupId, UserId, Conditions), Refusal> {
+    let (group, user) = (call.group()?, UserId::new(call.named("user"))?);
     let conditions = call.conditions_on(group.members(), user.as_item())?;
+    Ok((call.identity.actor.clone(), group, user, conditions))
+}
+
+pub(super) async fn set_role<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = member(&call)?;
+    let body: RoleBody = call.body()?;
     let write = SetRole {
-        actor: call.identity.actor.clone(),
+        actor,
         group,
         user,
         role: Role::parse(&body.role)?,
     };
-    let written = app.directory.write(write, &conditions).await?;
-    Ok(call
-        .wrote(&app, StatusCode::OK, written, |()| Nothing {})
-        .await)
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn mute_member<S: Store>(
+    app: Arc<App<S>>,
+    call: Call,
+) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = member(&call)?;
+    let MuteMemberBody { until_ms } = call.body()?;
+    let write = MuteMember::new(actor, group, user, until_ms, app.directory.now_ms())?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn set_nickname<S: Store>(
+    app: Arc<App<S>>,
+    call: Call,
+) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = member(&call)?;
+    let NicknameBody { nickname } = call.body()?;
+    let write = SetNickname::new(actor, group, user, nickname)?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn set_member_extra<S: Store>(
+    app: Arc<App<S>>,
+    call: Call,
+) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = member(&call)?;
+    let MemberExtraBody { extra } = call.body()?;
+    let write = SetMemberExtra {
+        actor,
+        group,
+        user,
+        extra,
+    };
+    call.done(&app, write, &conditions).await
+}
+
+/// The group and the applicant that the path names, and the conditions on the
+/// application.
+fn application(call: &Call) -> Result<(Actor, GroupId, UserId, Conditions), Refusal> {
+    let (group, user) = (call.group()?, UserId::new(call.named("user"))?);
+    let conditions = call.conditions_on(group.join_requests(), user.as_item())?;
+    Ok((call.identity.actor.clone(), group, user, conditions))
+}
+
+pub(super) async fn approve<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = application(&call)?;
+    let at_ms = app.directory.now_ms();
+    let write = Approve {
+        actor,
+        group,
+        user,
+        at_ms,
+    };
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn reject<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = application(&call)?;
+    let AnswerBody { answer } = call.body_or_default()?;
+    let write = Reject::new(actor, group, user, answer, app.directory.now_ms())?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn withdraw<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, user) = (call.group()?, UserId::new(call.named("user"))?);
+    let conditions = call.conditions_on(user.sent_join_requests(), group.as_item())?;
+    let actor = call.identity.actor.clone();
+    let write = Withdraw { actor, group, user };
+    call.done(&app, write, &conditions).await
 }
 
 /// What a group says about itself.
@@ -241,7 +395,7 @@ pub(super) async fn group<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Resp
     let (head, header) = header.map_err(no_group)?;
     let answer = GroupAnswer {
         group: group.to_string(),
-        members: head.count.saturating_sub(1),
+        members: head.map(|head| head.count.saturating_sub(1)),
         profile: profile_of(&header.payload)?,
     };
     let response = reply::json(call.terms, StatusCode::OK, answer).await;

@@ -61,6 +61,8 @@ impl Of {
     /// What a reader is told who may not read it.
     fn refused(self, no: Refusal) -> Refusal {
         match (self, no.code) {
+            // Members who may not see the others know of the group.
+            (Self::Group(_), Code::Forbidden) if no.field == "group" => no,
             (Self::Group(_), Code::Forbidden | Code::NotFound) => no_group(),
             (Self::User(_), Code::Forbidden) => no.at("user"),
             (Self::User(_), Code::NotFound) => {
@@ -127,7 +129,7 @@ where
         None => ItemId::header(),
     };
     let found = app.reader.item(&call.identity.actor, &list, &item).await;
-    let (_, found) = found.map_err(|no| of.refused(no))?;
+    let found = found.map_err(|no| of.refused(no))?;
     let none = || Refusal::new(Code::NotFound, "there is no such item").at(id.unwrap_or("user"));
     let found = found.ok_or_else(none)?;
     if call.holds(found.stamp) {

@@ -1,6 +1,7 @@
 //! The operations: one table, from which the router, the names of routes in
 //! metrics and logs, and the OpenAPI document are made.
 
+mod conversations;
 mod groups;
 mod people;
 mod server;
@@ -39,6 +40,7 @@ pub(super) enum Tag {
     Users,
     Friends,
     Groups,
+    Conversations,
     Sync,
     Admin,
     Health,
@@ -324,10 +326,11 @@ fn written<O: JsonSchema>() -> Content {
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Users,
         Self::Friends,
         Self::Groups,
+        Self::Conversations,
         Self::Sync,
         Self::Admin,
         Self::Health,
@@ -338,6 +341,7 @@ impl Tag {
             Self::Users => "users",
             Self::Friends => "friends",
             Self::Groups => "groups",
+            Self::Conversations => "conversations",
             Self::Sync => "sync",
             Self::Admin => "admin",
             Self::Health => "health",
@@ -348,6 +352,7 @@ impl Tag {
         match self {
             Self::Sync => "How devices keep their copies: docs/protocol.md says it all.",
             Self::Groups => "Groups, and who is in them.",
+            Self::Conversations => "Conversations, and what goes on in them.",
             Self::Users => "Users, and what they say about themselves.",
             Self::Friends => "Friends, requests, and whom one blocks.",
             Self::Admin => "For operators and their backends.",
@@ -373,6 +378,7 @@ impl Content {
 pub(super) fn table<S: Store>() -> Vec<Operation<S>> {
     let mut table = people::table();
     table.extend(groups::table());
+    table.extend(conversations::table());
     table.extend(server::sync());
     table.extend(server::admin());
     table.extend(server::health());
@@ -403,10 +409,16 @@ pub(super) mod parameters {
     }
 
     /// By name.
-    pub(super) const IN_PATH: [Parameter; 6] = [
+    pub(super) const IN_PATH: [Parameter; 7] = [
         in_path("user", "The id of a user; a slash within it is `%2F`."),
         in_path("friend", "The id of the other user."),
         in_path("blocked", "The id of the other user."),
+        Parameter {
+            name: "conversation",
+            place: Place::Path,
+            about: "`u:` and the other user, `g:` and the group, or `s:` and a name.",
+            schema: || json_schema!({"type": "string", "pattern": "^[ugs]:.+$"}),
+        },
         in_path("group", "The id of a group; a slash within it is `%2F`."),
         in_path("kind", "The kind of a list."),
         in_path("owner", "Whose list: the id of a user or of a group."),

@@ -2,7 +2,7 @@
 
 use super::App;
 use super::call::Call;
-use super::changes::{Became, Nothing};
+use super::changes::Became;
 use crate::domain::{
     AcceptFriend, BlockUser, ChangeFriend, CheckedPair, DeleteFriend, DeleteUser, DescribeUser,
     FriendChange, FriendPair, ImportFriendOutcome, ImportFriends, ProfileChange, RejectFriend,
@@ -10,7 +10,7 @@ use crate::domain::{
 };
 use axum::response::Response;
 use highwater_protocol::{ItemId, Refusal};
-use highwater_store::{Store, Write};
+use highwater_store::Store;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,23 +65,6 @@ fn other(call: &Call, field: &'static str) -> Result<UserId, Refusal> {
     })
 }
 
-/// Carries out a write that has nothing to say of its own.
-async fn done<S, W>(
-    app: &App<S>,
-    call: &Call,
-    write: W,
-    conditions: &crate::domain::Conditions,
-) -> Result<Response, Refusal>
-where
-    S: Store,
-    W: Write<Output = (), Refusal = Refusal>,
-{
-    let written = app.directory.write(write, conditions).await?;
-    Ok(call
-        .wrote(app, StatusCode::OK, written, |()| Nothing {})
-        .await)
-}
-
 pub(super) async fn put_profile<S: Store>(
     app: Arc<App<S>>,
     call: Call,
@@ -90,7 +73,7 @@ pub(super) async fn put_profile<S: Store>(
     let conditions = call.conditions_on(user.profile(), &ItemId::header())?;
     let actor = &call.identity.actor;
     let write = DescribeUser::put(actor, user, profile, app.directory.now_ms())?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn patch_profile<S: Store>(
@@ -101,7 +84,7 @@ pub(super) async fn patch_profile<S: Store>(
     let conditions = call.conditions_on(user.profile(), &ItemId::header())?;
     let actor = &call.identity.actor;
     let write = DescribeUser::patch(actor, user, change, app.directory.now_ms())?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn delete_user<S: Store>(
@@ -111,7 +94,7 @@ pub(super) async fn delete_user<S: Store>(
     let user = user(&call)?;
     let conditions = call.conditions_on(user.profile(), &ItemId::header())?;
     let write = DeleteUser::new(&call.identity.actor, user, app.directory.now_ms())?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn request_friend<S: Store>(
@@ -135,7 +118,7 @@ pub(super) async fn withdraw_request<S: Store>(
     let (user, friend) = (user(&call)?, other(&call, "friend")?);
     let conditions = call.conditions_on(user.sent_friend_requests(), friend.as_item())?;
     let write = WithdrawFriendRequest::new(&call.identity.actor, user, friend)?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn accept_friend<S: Store>(
@@ -146,7 +129,7 @@ pub(super) async fn accept_friend<S: Store>(
     let conditions = call.conditions_on(user.friend_requests(), friend.as_item())?;
     let (actor, at_ms) = (&call.identity.actor, app.directory.now_ms());
     let write = AcceptFriend::new(actor, user, friend, at_ms)?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn reject_friend<S: Store>(
@@ -158,7 +141,7 @@ pub(super) async fn reject_friend<S: Store>(
     let RejectBody { answer } = call.body_or_default()?;
     let (actor, at_ms) = (&call.identity.actor, app.directory.now_ms());
     let write = RejectFriend::new(actor, user, friend, answer, at_ms)?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn change_friend<S: Store>(
@@ -169,7 +152,7 @@ pub(super) async fn change_friend<S: Store>(
     let conditions = call.conditions_on(user.friends(), friend.as_item())?;
     let change: FriendChange = call.body()?;
     let write = ChangeFriend::new(&call.identity.actor, user, friend, change)?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn delete_friend<S: Store>(
@@ -180,7 +163,7 @@ pub(super) async fn delete_friend<S: Store>(
     let conditions = call.conditions_on(user.friends(), friend.as_item())?;
     let (actor, sides) = (&call.identity.actor, app.config.friends_delete);
     let write = DeleteFriend::new(actor, user, friend, sides)?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn block<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
@@ -188,14 +171,14 @@ pub(super) async fn block<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Resp
     let conditions = call.conditions_on(user.blocks(), blocked.as_item())?;
     let (actor, at_ms) = (&call.identity.actor, app.directory.now_ms());
     let write = BlockUser::new(actor, user, blocked, at_ms)?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn unblock<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
     let (user, blocked) = (user(&call)?, other(&call, "blocked")?);
     let conditions = call.conditions_on(user.blocks(), blocked.as_item())?;
     let write = UnblockUser::new(&call.identity.actor, user, blocked)?;
-    done(&app, &call, write, &conditions).await
+    call.done(&app, write, &conditions).await
 }
 
 pub(super) async fn import_friends<S: Store>(

@@ -82,7 +82,7 @@ async fn an_operator_is_told_of_wrong_heads_in_steps_and_they_are_corrected() {
     let all = service.post(path, &body).await.ok().json();
     assert_eq!(
         (&all["lists"], &all["rows"]),
-        (&json!(602), &json!(602 + 601))
+        (&json!(1 + 2 * 601), &json!(602 + 2 * 601))
     );
     assert_eq!(all["mismatches"], json!([]));
     assert_eq!(all.get("next"), None);

@@ -237,6 +237,108 @@ fn steps() -> Vec<Step> {
         Step("b", "POST", "/v1/groups/g/members:leave", json!({})),
         Step(
             "a",
+            "PUT",
+            "/v1/groups/g/announcement",
+            json!({"text": "Tea at four"}),
+        ),
+        Step("a", "PUT", "/v1/groups/g/mute", json!({"muted": true})),
+        Step(
+            "a",
+            "PUT",
+            "/v1/groups/g/members/a/nickname",
+            json!({"nickname": "Ay"}),
+        ),
+        Step(
+            "a",
+            "PUT",
+            "/v1/groups/g/members/a/extra",
+            json!({"extra": {"x": 1}}),
+        ),
+        Step(
+            "service",
+            "PUT",
+            "/v1/groups/g/members/a/mute",
+            json!({"until_ms": NOW_MS + 60_000}),
+        ),
+        Step(
+            "a",
+            "PATCH",
+            "/v1/groups/g/rules",
+            json!({"join_policy": "approval"}),
+        ),
+        Step(
+            "d",
+            "POST",
+            "/v1/groups/g/members:join",
+            json!({"message": "let me in"}),
+        ),
+        Step("a", "GET", "/v1/groups/g/join_requests", none.clone()),
+        Step(
+            "a",
+            "POST",
+            "/v1/groups/g/join_requests/d/reject",
+            json!({"answer": "no"}),
+        ),
+        Step(
+            "d",
+            "DELETE",
+            "/v1/users/d/sent_join_requests/g",
+            none.clone(),
+        ),
+        Step("d", "POST", "/v1/groups/g/members:join", none.clone()),
+        Step(
+            "a",
+            "POST",
+            "/v1/groups/g/join_requests/d/approve",
+            none.clone(),
+        ),
+        Step(
+            "service",
+            "POST",
+            "/v1/activity",
+            json!({"partial": true, "activities": [
+                {"conversation": {"group": "g"}, "seq": 3, "at_ms": NOW_MS, "sender": "a", "preview": "hi", "mentions": ["d"]},
+                {"conversation": {"user": ["a", "b"]}, "seq": 1, "at_ms": NOW_MS, "sender": "b"},
+                {"conversation": {"system": "news", "to": ["a"]}, "seq": 1, "at_ms": NOW_MS},
+                {"conversation": {"group": "none"}, "seq": 1, "at_ms": NOW_MS},
+                {"seq": "x"},
+            ]}),
+        ),
+        Step("a", "GET", "/v1/users/a/conversations", none.clone()),
+        Step("a", "GET", "/v1/users/a/conversations/u:b", none.clone()),
+        Step(
+            "a",
+            "PATCH",
+            "/v1/users/a/conversations/g:g",
+            json!({"pinned": true, "draft": "dear"}),
+        ),
+        Step(
+            "d",
+            "POST",
+            "/v1/users/d/conversations/g:g/read",
+            json!({"seq": 3}),
+        ),
+        Step(
+            "a",
+            "POST",
+            "/v1/users/a/conversations/g:g/clear",
+            none.clone(),
+        ),
+        Step(
+            "a",
+            "DELETE",
+            "/v1/users/a/conversations/s:news",
+            none.clone(),
+        ),
+        Step("a", "POST", "/v1/groups/g/transfer", json!({"to": "d"})),
+        Step(
+            "d",
+            "PUT",
+            "/v1/groups/g/members/a/role",
+            json!({"role": "owner"}),
+        ),
+        Step(
+            "a",
             "POST",
             "/v1/sync",
             json!({"protocol": 1, "lists": [{"kind": "groups", "owner": "a", "scan": {}}]}),
@@ -289,6 +391,25 @@ async fn take(client: &mut Client, Step(who, method, path, body): &Step) -> Repl
     reply
 }
 
+/// A group with activity of its own, which takes more than 200 members.
+async fn large_group(server: &Running) {
+    let mut service = server.service().await;
+    let group = json!({"group": "large", "name": "L", "owner": "l"});
+    service.post("/v1/groups", &group).await.ok();
+    let users: Vec<String> = (0..201).map(|at| format!("l{at}")).collect();
+    let path = "/v1/groups/large/members:invite";
+    service.post(path, &json!({"users": users})).await.ok();
+    let activity = json!({"conversation": {"group": "large"}, "seq": 1, "at_ms": NOW_MS});
+    let report = json!({"activities": [activity]});
+    service.post("/v1/activity", &report).await.ok();
+    let read = server
+        .user("l7")
+        .await
+        .get("/v1/groups/large/activity")
+        .await;
+    assert_eq!(read.ok().json()["item"]["last"]["seq"], 1);
+}
+
 #[tokio::test]
 async fn every_operation_that_is_declared_is_there_and_answers_as_declared() {
     let server = Running::start(store()).await;
@@ -299,6 +420,7 @@ async fn every_operation_that_is_declared_is_there_and_answers_as_declared() {
         };
         take(&mut client, &step).await;
     }
+    large_group(&server).await;
     let seen = SEEN.lock().clone();
     for (id, (_, _, operation)) in operations() {
         let responses = operation["responses"].as_object().unwrap();

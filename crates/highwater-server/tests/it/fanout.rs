@@ -37,8 +37,8 @@ async fn a_dismissal_ends_the_group_at_once_and_its_members_lists_follow() {
     fill(&store, "g", 0..600).await;
     run(&store, leave("g", "u0")).await.unwrap();
     let committed = store.write(NOW_MS, dismiss("o", "g")).await.unwrap();
-    // Two lists, whatever the group's size.
-    assert_eq!(committed.states.len(), 2);
+    // Three lists, whatever the group's size.
+    assert_eq!(committed.states.len(), 3);
     assert_eq!(members(&store, "g").await, []);
     assert_eq!(groups(&store, "o").await, Vec::<String>::new());
     assert_eq!(groups(&store, "u599").await, ["g"]);

@@ -12,15 +12,15 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Clones share their faults.
 #[derive(Clone)]
-pub(crate) struct Faulty {
-    inner: MemoryStore,
+pub(crate) struct Faulty<S = MemoryStore> {
+    inner: S,
     writes_left: Arc<AtomicI64>,
     panics: Arc<AtomicBool>,
 }
 
-impl Faulty {
+impl<S: Store> Faulty<S> {
     /// A store without a fault yet.
-    pub(crate) fn new(inner: &MemoryStore) -> Self {
+    pub(crate) fn new(inner: &S) -> Self {
         Self {
             inner: inner.clone(),
             writes_left: Arc::new(AtomicI64::new(i64::MAX)),
@@ -44,8 +44,8 @@ impl Faulty {
     }
 }
 
-impl Store for Faulty {
-    type Snapshot = <MemoryStore as Store>::Snapshot;
+impl<S: Store> Store for Faulty<S> {
+    type Snapshot = S::Snapshot;
 
     async fn snapshot(&self, lists: &[ListKey]) -> Result<Self::Snapshot, StoreError> {
         self.check();

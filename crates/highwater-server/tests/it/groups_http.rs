@@ -145,7 +145,8 @@ async fn nobody_acts_for_another_but_a_service() {
     );
     let mut service = server.service().await;
     let created = service.post("/v1/groups", &body).await.ok().json();
-    assert_eq!(changed(&created), ["groups/o", "members/g"]);
+    let written = ["conversations/o", "groups/o", "members/g"];
+    assert_eq!(changed(&created), written);
     for verb in ["join", "leave"] {
         let path = format!("/v1/groups/g/members:{verb}");
         let other = x.post(&path, &json!({"user": "o"})).await;

@@ -2,7 +2,7 @@
 
 use crate::kit::{Hands, Running, store};
 use crate::rules::{assert_in_step, groups, members, rows};
-use highwater_protocol::kinds::{GroupProfile, JoinedGroup, Member, Payload as _, Role};
+use highwater_protocol::kinds::{Circle, GroupProfile, JoinedGroup, Member, Payload as _, Role};
 use highwater_protocol::{Code, Refusal};
 use highwater_server::Metrics;
 use highwater_server::domain::{
@@ -63,6 +63,8 @@ async fn groups_without_an_owner_and_with_several_are_recorded() {
         name: "SIG X".to_owned(),
         description: String::new(),
         created_at_ms: AT * 1_000,
+        invited_by: Some(Circle::Admins),
+        seen_by: Some(Circle::Members),
         ..GroupProfile::default()
     };
     assert_eq!(GroupProfile::decode(&rows[0].1).unwrap(), profile);
@@ -199,9 +201,9 @@ async fn batches_before_the_one_at_fault_stay_and_the_answer_says_how_many() {
     assert_eq!(reply["applied"], 1_000);
     // Four transactions, of which each changed the group once.
     let changes = reply["changes"].as_array().unwrap();
-    assert_eq!(changes.len(), 1_004);
-    assert_eq!(changes[1_003]["kind"], "members");
-    assert_eq!(changes[1_003]["count"], 1_500);
+    assert_eq!(changes.len(), 2_004);
+    assert_eq!(changes[2_003]["kind"], "members");
+    assert_eq!(changes[2_003]["count"], 1_500);
     server.end().await;
 }
 

@@ -1,15 +1,16 @@
 //! Who may read what: the rules, and that what is remembered of them is exact.
 
-use crate::kit::{Running, key, scan, since, store};
+use crate::kit::{Running, ids, key, scan, since, store};
 use crate::rules::{
-    create, dismiss, group, groups, invite, join, leave, members, remove, run, set_role, user,
+    actor, create, dismiss, group, groups, invite, join, leave, members, remove, rows, run,
+    set_role, user,
 };
 use highwater_core::answer::Access;
 use highwater_core::reads::ListState;
-use highwater_protocol::kinds::Role;
-use highwater_protocol::message::{Answer, GoneReason};
+use highwater_protocol::kinds::{Circle, GroupProfile, Payload as _, Role};
+use highwater_protocol::message::{Answer, DeltaEnd, GoneReason};
 use highwater_protocol::{Code, ListKey};
-use highwater_server::domain::{Actor, FanOut, Held, Rights};
+use highwater_server::domain::{Actor, FanOut, Held, Rights, Rules, SetRules, beside};
 use highwater_store::Store as _;
 use highwater_store::memory::MemoryStore;
 use proptest::test_runner::{Config, TestRunner};
@@ -23,14 +24,103 @@ async fn decide(rights: &Rights, store: &MemoryStore, actor: &Actor, list: &List
 }
 
 fn recalls(rights: &Rights, store: &MemoryStore, id: &str, list: &ListKey) -> bool {
-    let states = store
-        .cached_states(&[list.clone(), user(id).groups()])
-        .unwrap();
+    let actor = Actor::User(user(id));
+    let own = store.cached_states(&[user(id).groups()]).unwrap();
+    let states = store.cached_states(&beside(&actor, [list])).unwrap();
     let held = Held {
-        own: Some(&states[1]),
-        lists: &[(list, &states[0])],
+        own: Some(&own[0]),
+        lists: &[list],
+        beside: &states,
     };
-    rights.recalls(&Actor::User(user(id)), held)
+    rights.recalls(&actor, held)
+}
+
+fn seen_by(asker: &str, id: &str, circle: Circle) -> SetRules {
+    let rules = Rules {
+        seen_by: Some(circle),
+        ..Rules::default()
+    };
+    SetRules::new(actor(asker), group(id), rules).unwrap()
+}
+
+#[tokio::test]
+async fn where_members_are_hidden_a_member_reads_the_header_and_nothing_is_remembered() {
+    let store = store();
+    run(&store, create("g", Some("o"))).await.unwrap();
+    for id in ["a", "m"] {
+        run(&store, join("g", id)).await.unwrap();
+    }
+    run(&store, set_role("o", "g", "a", Role::Admin))
+        .await
+        .unwrap();
+    let rights = Rights::new(100);
+    let (list, activity) = (key("members", "g"), key("activity", "g"));
+    let access = async |id: &str| decide(&rights, &store, &Actor::User(user(id)), &list).await;
+    assert_eq!(access("m").await, Access::Read);
+    assert!(recalls(&rights, &store, "m", &list));
+    assert!(recalls(&rights, &store, "m", &activity));
+    run(&store, seen_by("o", "g", Circle::Admins))
+        .await
+        .unwrap();
+    for id in ["o", "a", "m"] {
+        let expected = match id {
+            "m" => Access::Header,
+            _ => Access::Read,
+        };
+        assert!(!recalls(&rights, &store, id, &list));
+        assert_eq!(access(id).await, expected, "{id}");
+        assert!(!recalls(&rights, &store, id, &list));
+        let may = decide(&rights, &store, &Actor::User(user(id)), &activity).await;
+        assert_eq!(may, Access::Read);
+    }
+    assert_eq!(access("x").await, Access::Denied);
+    run(&store, seen_by("o", "g", Circle::Members))
+        .await
+        .unwrap();
+    assert!(!recalls(&rights, &store, "m", &list));
+    assert_eq!(access("m").await, Access::Read);
+    assert!(recalls(&rights, &store, "m", &list));
+}
+
+/// Over the wire: the member's device keeps what the group says, and loses the
+/// members, and a list read whole shows no more.
+#[tokio::test]
+async fn hidden_members_are_not_sent_in_any_answer() {
+    let store = store();
+    run(&store, create("g", Some("o"))).await.unwrap();
+    for id in ["m", "n"] {
+        run(&store, join("g", id)).await.unwrap();
+    }
+    let server = Running::start(store.clone()).await;
+    let mut member = server.user("m").await;
+    let copy = member.list("members", "g").await;
+    assert_eq!(ids(&copy.rows), ["", "o", "m", "n"]);
+    let reply = member.get("/v1/groups/g").await.ok();
+    assert_eq!(reply.json()["members"], 3);
+    run(&store, seen_by("o", "g", Circle::Admins))
+        .await
+        .unwrap();
+    let Answer::Delta(delta) = member.ask(since("members", "g", &copy)).await else {
+        panic!("the header has changed");
+    };
+    assert_eq!(ids(&delta.rows), [""]);
+    // The proof is the view's: the device finds that its copy holds too much.
+    let whole = member.list("members", "g").await;
+    assert_eq!((ids(&whole.rows), whole.head.count), (vec![""], 1));
+    assert_eq!(delta.end, DeltaEnd::Proof(whole.head.digest, 1));
+    assert_eq!(
+        member.ask(since("members", "g", &whole)).await,
+        Answer::Aligned
+    );
+    let Answer::Scan(page) = member.ask(scan("members", "g")).await else {
+        panic!("a scan is answered");
+    };
+    assert_eq!((ids(&page.rows), page.total), (vec![""], 1));
+    let reply = member.get("/v1/groups/g").await.ok();
+    assert_eq!(reply.json()["members"], serde_json::Value::Null);
+    let whole = server.user("o").await.list("members", "g").await;
+    assert_eq!(whole.rows.len(), 4);
+    server.end().await;
 }
 
 #[tokio::test]
@@ -40,6 +130,13 @@ async fn a_user_reads_their_own_list_and_those_of_their_groups() {
     run(&store, join("g", "m")).await.unwrap();
     let rights = Rights::new(100);
     let table = [
+        ("m", "activity", "g", true),
+        ("x", "activity", "g", false),
+        ("m", "join_requests", "g", false),
+        ("o", "join_requests", "g", true),
+        ("x", "join_requests", "g", false),
+        ("x", "sent_join_requests", "x", true),
+        ("o", "sent_join_requests", "x", false),
         ("m", "groups", "m", true),
         ("m", "groups", "o", false),
         ("m", "groups", "nobody", false),
@@ -58,7 +155,7 @@ async fn a_user_reads_their_own_list_and_those_of_their_groups() {
         assert_eq!(service, Access::Read);
     }
     // What the server keeps for itself is no kind to a reader.
-    for kind in ["planets", "holders"] {
+    for kind in ["planets", "holders", "rights"] {
         for actor in [Actor::User(user("m")), Actor::Service] {
             let access = decide(&rights, &store, &actor, &key(kind, "m")).await;
             let Access::Refused(no) = access else {
@@ -161,10 +258,22 @@ async fn entering_a_group_moves_the_users_list_even_if_its_row_stays_the_same() 
     assert!(version() > before);
 }
 
-/// States of all lists at one commit, and who was in which group then.
+/// States of all lists at one commit, who was in which group then, and whether
+/// all of them saw one another.
 struct Commit {
     states: BTreeMap<ListKey, ListState>,
-    members: BTreeMap<String, Vec<String>>,
+    members: BTreeMap<String, Vec<(String, Role)>>,
+    seen: BTreeMap<String, bool>,
+}
+
+async fn all_see(store: &MemoryStore, id: &str) -> bool {
+    match rows(store, &group(id).members()).await.first() {
+        Some((_, header)) => {
+            let profile = GroupProfile::decode(header).unwrap();
+            profile.seen_by != Some(Circle::Admins)
+        }
+        None => false,
+    }
 }
 
 const USERS: [&str; 4] = ["u0", "u1", "u2", "u3"];
@@ -172,26 +281,29 @@ const GROUPS: [&str; 3] = ["g0", "g1", "g2"];
 
 async fn commit(store: &MemoryStore) -> Commit {
     let mut members_of = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     let mut keys = Vec::new();
     for id in GROUPS {
-        let members = members(store, id).await.into_iter().map(|(id, _)| id);
-        members_of.insert(id.to_owned(), members.collect());
-        keys.push(group(id).members());
+        members_of.insert(id.to_owned(), members(store, id).await);
+        seen.insert(id.to_owned(), all_see(store, id).await);
+        keys.extend([group(id).members(), group(id).rights()]);
     }
     keys.extend(USERS.map(|id| user(id).groups()));
     let states = store.cached_states(&keys).unwrap();
     Commit {
         states: keys.into_iter().zip(states).collect(),
         members: members_of,
+        seen,
     }
 }
 
-/// I8: over random histories with dismissals, re-creations and late fan-out,
+/// I8: over random histories with dismissals, re-creations, late fan-out, and
+/// changes of who may see the members,
 /// what is remembered never says more than the truth, at any commit, be it
 /// before or after the one that it was learned at.
 #[test]
 fn i8_what_is_remembered_is_true_at_every_commit_with_the_same_point() {
-    let step = (0..9u8, 0..GROUPS.len(), 0..USERS.len(), 0..1_000usize);
+    let step = (0..12u8, 0..GROUPS.len(), 0..USERS.len(), 0..1_000usize);
     let history = proptest::collection::vec(step, 1..120);
     let config = Config {
         cases: 96,
@@ -230,12 +342,19 @@ async fn live_through(history: Vec<(u8, usize, usize, usize)>) -> usize {
                 let clock = crate::kit::Hands::new().clock();
                 fan_out.finish(&clock).await.unwrap();
             }
+            7 => drop(run(&store, seen_by("service", g, Circle::Admins)).await),
+            8 => drop(run(&store, seen_by("service", g, Circle::Members)).await),
             _ => {
-                let actor = Actor::User(user(u));
-                let list = group(g).members();
-                let access = decide(&rights, &store, &actor, &list).await;
-                let is_in = members(&store, g).await.iter().any(|(id, _)| id == u);
-                assert_eq!(access == Access::Read, is_in);
+                let (reader, list) = (Actor::User(user(u)), group(g).members());
+                let access = decide(&rights, &store, &reader, &list).await;
+                let found = members(&store, g).await;
+                let role = found.iter().find(|(id, _)| id == u).map(|(_, role)| *role);
+                let expected = match role {
+                    None => Access::Denied,
+                    Some(Role::Member) if !all_see(&store, g).await => Access::Header,
+                    Some(_) => Access::Read,
+                };
+                assert_eq!(access, expected);
             }
         }
         commits.push(commit(&store).await);
@@ -243,17 +362,21 @@ async fn live_through(history: Vec<(u8, usize, usize, usize)>) -> usize {
             let commit = &commits[at];
             for u in USERS {
                 for g in GROUPS {
-                    let list = group(g).members();
-                    let held = Held {
-                        own: Some(&commit.states[&user(u).groups()]),
-                        lists: &[(&list, &commit.states[&list])],
-                    };
-                    if rights.recalls(&Actor::User(user(u)), held) {
-                        recalled += 1;
-                        assert!(
-                            commit.members[g].iter().any(|id| id == u),
-                            "{u} was not in {g} at commit {at}"
-                        );
+                    let states = [group(g).members(), group(g).rights()];
+                    let beside = states.map(|list| commit.states[&list]);
+                    let own = commit.states[&user(u).groups()];
+                    for list in [group(g).members(), group(g).activity()] {
+                        let held = Held {
+                            own: Some(&own),
+                            lists: &[&list],
+                            beside: &beside,
+                        };
+                        if rights.recalls(&Actor::User(user(u)), held) {
+                            recalled += 1;
+                            let is_in = commit.members[g].iter().any(|(id, _)| id == u);
+                            assert!(is_in, "{u} was not in {g} at commit {at}");
+                            assert!(commit.seen[g], "{g} was hidden at commit {at}");
+                        }
                     }
                 }
             }

@@ -2,11 +2,13 @@
 
 use crate::kit::{NOW_MS, store};
 use highwater_core::reads::{ListState, PageLimit, Payloads, Reads as _};
-use highwater_protocol::kinds::{GroupProfile, Member, Payload as _, Role};
+use highwater_protocol::kinds::{
+    Conversation, ConversationState, GroupProfile, Member, Payload as _, Role,
+};
 use highwater_protocol::{Code, ItemId, ListKey, Refusal, Version};
 use highwater_server::domain::{
-    Actor, Create, Describe, Dismiss, GroupId, Invite, InviteOutcome, Join, Leave, Remove,
-    RemoveOutcome, SetRole, UserId,
+    Actor, Create, Describe, Description, Dismiss, GroupId, Invite, InviteOutcome, Join,
+    JoinOutcome, Leave, Remove, RemoveOutcome, SetRole, UserId,
 };
 use highwater_store::memory::MemoryStore;
 use highwater_store::{Store, Write, WriteError};
@@ -49,6 +51,7 @@ pub(crate) async fn run<W: Write<Refusal = Refusal>>(
 
 pub(crate) fn create(id: &str, owner: Option<&str>) -> Create {
     Create {
+        actor: owner.map_or(Actor::Service, actor),
         group: group(id),
         owner: owner.map(user),
         profile: profile("G"),
@@ -82,15 +85,20 @@ pub(crate) fn set_role(asker: &str, id: &str, of: &str, role: Role) -> SetRole {
 }
 
 pub(crate) fn join(id: &str, who: &str) -> Join {
-    Join {
-        group: group(id),
-        user: user(who),
-        at_ms: NOW_MS,
-    }
+    Join::new(
+        actor(who),
+        group(id),
+        user(who),
+        String::new(),
+        String::new(),
+        NOW_MS,
+    )
+    .unwrap()
 }
 
 pub(crate) fn leave(id: &str, who: &str) -> Leave {
     Leave {
+        actor: actor(who),
         group: group(id),
         user: user(who),
     }
@@ -104,12 +112,11 @@ pub(crate) fn dismiss(asker: &str, id: &str) -> Dismiss {
 }
 
 fn describe(asker: &str, id: &str, name: &str) -> Describe {
-    Describe {
-        actor: actor(asker),
-        group: group(id),
+    let description = Description {
         name: Some(name.to_owned()),
-        description: None,
-    }
+        ..Description::default()
+    };
+    Describe::new(actor(asker), group(id), description).unwrap()
 }
 
 /// All elements of a list, in order; none if it is not there.
@@ -148,26 +155,44 @@ pub(crate) async fn groups(store: &impl Store, id: &str) -> Vec<String> {
     rows.map(|(id, _)| id.to_string()).collect()
 }
 
-/// Each member of a live group has it in their list, and each list holds no
-/// group beyond (once nothing is queued).
+/// The groups whose conversation goes on for a user.
+async fn spoken_in(store: &impl Store, id: &str) -> Vec<String> {
+    let rows = rows(store, &user(id).conversations()).await.into_iter();
+    rows.filter_map(|(id, payload)| {
+        let group = id.as_str().strip_prefix("g:")?.to_owned();
+        let conversation = Conversation::decode(&payload).unwrap();
+        (conversation.state == ConversationState::Active).then_some(group)
+    })
+    .collect()
+}
+
+/// Each member of a live group has it in their list and as a conversation, and
+/// each list holds no group beyond (once nothing is queued).
 pub(crate) async fn assert_in_step(store: &impl Store) {
     let mut joined = BTreeMap::<String, Vec<String>>::new();
     let mut held = BTreeMap::<String, Vec<String>>::new();
+    let mut spoken = BTreeMap::<String, Vec<String>>::new();
     for line in store.lists(None, 100_000).await.unwrap() {
         let owner = line.list.owner.to_string();
-        if line.list.kind.as_str() == "members" {
-            for (id, _) in members(store, &owner).await {
-                joined.entry(id).or_default().push(owner.clone());
+        match line.list.kind.as_str() {
+            "members" => {
+                for (id, _) in members(store, &owner).await {
+                    joined.entry(id).or_default().push(owner.clone());
+                }
             }
-        } else {
-            held.insert(owner.clone(), groups(store, &owner).await);
+            "groups" => drop(held.insert(owner.clone(), groups(store, &owner).await)),
+            "conversations" => {
+                spoken.insert(owner.clone(), spoken_in(store, &owner).await);
+            }
+            _ => {}
         }
     }
-    held.retain(|_, groups| !groups.is_empty());
-    for groups in held.values_mut().chain(joined.values_mut()) {
-        groups.sort();
+    for lists in [&mut joined, &mut held, &mut spoken] {
+        lists.retain(|_, groups| !groups.is_empty());
+        lists.values_mut().for_each(|groups| groups.sort());
     }
     assert_eq!(joined, held);
+    assert_eq!(joined, spoken);
 }
 
 /// A group with an owner `o`, admins `a` and `b`, members `m` and `n`; `x` is
@@ -382,7 +407,7 @@ async fn a_service_may_remove_all_members_at_once_and_the_group_stays() {
     let outcomes = run(&store, remove("service", "g", &all)).await.unwrap();
     assert_eq!(outcomes, [RemoveOutcome::Removed; 5]);
     assert_in_step(&store).await;
-    assert_eq!(run(&store, join("g", "x")).await, Ok(()));
+    assert_eq!(run(&store, join("g", "x")).await, Ok(JoinOutcome::Joined));
 }
 
 #[tokio::test]
@@ -424,7 +449,8 @@ async fn what_does_not_exist_is_not_found() {
         assert_eq!(run(&store, role).await, Err(GroupNotFound));
     }
     assert_eq!(run(&store, leave("h", "o")).await, Err(Code::NotMember));
-    assert_eq!(store.lists(None, 100).await.unwrap().len(), 6);
+    // One of members, five of groups, five of conversations.
+    assert_eq!(store.lists(None, 100).await.unwrap().len(), 11);
 }
 
 #[tokio::test]

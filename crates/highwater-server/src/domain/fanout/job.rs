@@ -2,7 +2,7 @@
 
 use super::super::{GroupId, UserId};
 use bytes::Bytes;
-use highwater_protocol::{Lineage, ListKey, Version};
+use highwater_protocol::{Lineage, ListKey, Point, Version};
 use serde::{Deserialize, Serialize};
 
 /// What a write leaves to be done.
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(in super::super) enum Job {
     /// A group ended: it leaves its former members' lists.
     Dismissed(Dismissed),
+    /// A group was found large: its members' conversations say so.
+    Shared(Shared),
     /// A user has another name or avatar: their copies follow.
     Renamed(UserId),
     /// A user has another locale: their friends are ranked anew.
@@ -25,10 +27,22 @@ pub(in super::super) enum Job {
 pub(in super::super) struct Dismissed {
     /// Which group.
     pub(in super::super) group: GroupId,
-    /// Which life of it ended.
-    pub(in super::super) ended: Lineage,
-    /// Where that life ended: it left no more tombstones than it had versions.
-    pub(in super::super) version: Version,
+    /// Where the life of its members ended: it left no more tombstones than it
+    /// had versions.
+    pub(in super::super) ended: Point,
+    /// The same of the applications to it, if there were any.
+    pub(in super::super) requests: Option<Point>,
+    /// Which life of its activity ended, if it was large.
+    pub(in super::super) activity: Option<Lineage>,
+}
+
+/// A group whose activity is shared from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Shared {
+    /// Which group.
+    pub(in super::super) group: GroupId,
+    /// Which life of its activity.
+    pub(in super::super) activity: Lineage,
 }
 
 /// One life of a list that ended.
@@ -50,6 +64,15 @@ enum Stored {
         group: String,
         lineage: String,
         version: u64,
+        // (Older servers knew of the members only.)
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        requests: Option<(String, u64)>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        activity: Option<String>,
+    },
+    Shared {
+        group: String,
+        activity: String,
     },
     Renamed {
         user: String,
@@ -73,8 +96,17 @@ impl Job {
         let stored = match self {
             Self::Dismissed(job) => Stored::Dismissed {
                 group: job.group.as_str().to_owned(),
-                lineage: job.ended.to_string(),
-                version: job.version.get(),
+                lineage: job.ended.lineage.to_string(),
+                version: job.ended.version.get(),
+                requests: job.requests.map(|requests| {
+                    let Point { lineage, version } = requests;
+                    (lineage.to_string(), version.get())
+                }),
+                activity: job.activity.map(|activity| activity.to_string()),
+            },
+            Self::Shared(job) => Stored::Shared {
+                group: job.group.as_str().to_owned(),
+                activity: job.activity.to_string(),
             },
             Self::Renamed(user) => Stored::Renamed { user: text(user) },
             Self::Reranked(user) => Stored::Reranked { user: text(user) },
@@ -98,10 +130,23 @@ impl Job {
                 group,
                 lineage: ended,
                 version,
+                requests,
+                activity,
             } => Self::Dismissed(Dismissed {
                 group: GroupId::new(&group).ok()?,
-                ended: lineage(&ended)?,
-                version: Version::new(version),
+                ended: point(&ended, version)?,
+                requests: match requests {
+                    Some((ended, version)) => Some(point(&ended, version)?),
+                    None => None,
+                },
+                activity: match activity {
+                    Some(ended) => Some(lineage(&ended)?),
+                    None => None,
+                },
+            }),
+            Stored::Shared { group, activity } => Self::Shared(Shared {
+                group: GroupId::new(&group).ok()?,
+                activity: lineage(&activity)?,
             }),
             Stored::Renamed { user: id } => Self::Renamed(user(id)?),
             Stored::Reranked { user: id } => Self::Reranked(user(id)?),
@@ -123,10 +168,11 @@ fn lineage(text: &str) -> Option<Lineage> {
     Lineage::new(u64::from_str_radix(text, 16).ok()?)
 }
 
-impl Dismissed {
-    pub(in super::super) fn encode(&self) -> Bytes {
-        Job::Dismissed(self.clone()).encode()
-    }
+fn point(ended: &str, version: u64) -> Option<Point> {
+    Some(Point {
+        lineage: lineage(ended)?,
+        version: Version::new(version),
+    })
 }
 
 #[cfg(test)]
@@ -141,8 +187,13 @@ mod tests {
         let jobs = [
             Job::Dismissed(Dismissed {
                 group: GroupId::new("org/team \"é\"").unwrap(),
-                ended,
-                version: Version::new(7),
+                ended: point("feed", 7).unwrap(),
+                requests: point("beef", 9),
+                activity: Some(ended),
+            }),
+            Job::Shared(Shared {
+                group: GroupId::new("g").unwrap(),
+                activity: ended,
             }),
             Job::Renamed(user.clone()),
             Job::Reranked(user.clone()),
@@ -158,5 +209,17 @@ mod tests {
         }
         assert_eq!(Job::decode(br#"{"moved":{"user":"u"}}"#), None);
         assert_eq!(Job::decode(b""), None);
+    }
+
+    #[test]
+    fn a_job_that_an_older_server_queued_is_still_carried_out() {
+        let older = br#"{"dismissed":{"group":"g","lineage":"00000000000000ff","version":3}}"#;
+        let job = Job::Dismissed(Dismissed {
+            group: GroupId::new("g").unwrap(),
+            ended: point("ff", 3).unwrap(),
+            requests: None,
+            activity: None,
+        });
+        assert_eq!(Job::decode(older), Some(job));
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use highwater_core::reads::{Item, ListState};
+use highwater_core::stamp::stamp_of;
 use highwater_core::{Effect, Head};
 use highwater_protocol::message::{self, Content, Row};
 use highwater_protocol::{ItemId, Lineage, ListKey, OrderKey, Rank, Version};
@@ -34,6 +35,26 @@ pub struct Elements {
     pub rows: Vec<Row>,
     /// Those that are gone, by rising version.
     pub deleted: Vec<ItemId>,
+}
+
+impl ListChange {
+    /// The change as somebody learns of it who may read the header of the list and
+    /// nothing else; `None`: nothing.
+    pub(crate) fn header_alone(mut self) -> Option<Self> {
+        let elements = self.elements.as_mut()?;
+        elements.rows.retain(|row| row.id.is_header());
+        elements.deleted.clear();
+        let [header] = elements.rows.as_slice() else {
+            return None;
+        };
+        let Content::Payload(payload) = &header.content else {
+            return None;
+        };
+        let stamp = stamp_of(&header.id, &header.rank, payload);
+        let head = self.head.as_mut()?;
+        (head.count, head.digest) = (1, [stamp].into_iter().collect());
+        Some(self)
+    }
 }
 
 /// What became of an element: its content, if it is there.
