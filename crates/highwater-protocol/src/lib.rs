@@ -43,6 +43,7 @@ mod ids;
 pub mod kinds;
 pub mod limits;
 pub mod message;
+pub mod problem;
 pub mod shape;
 mod sum;
 pub mod wire;

@@ -33,7 +33,7 @@ use highwater_core::local::{Changes, Phase};
 use highwater_core::replica::{self, Audited, Receipt, Replica, RequestId};
 use highwater_protocol::message::{SyncRequest, SyncResponse};
 use highwater_protocol::{ItemId, ListKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use waiter::{Waiter, Work};
@@ -92,6 +92,8 @@ pub(crate) struct Engine {
     waiters: Vec<Waiter>,
     work: Work,
     phases: BTreeMap<ListKey, Phase>,
+    /// Lists whose first sync is not over.
+    beginning: BTreeSet<ListKey>,
     /// Lists about which the server last refused to answer.
     refused: BTreeMap<ListKey, Error>,
     /// Why the last request came to nothing.
@@ -126,6 +128,7 @@ impl Engine {
         replica: Replica,
         commands: mpsc::UnboundedReceiver<Command>,
         phases: BTreeMap<ListKey, Phase>,
+        beginning: BTreeSet<ListKey>,
         audit_every_ms: u64,
     ) -> Self {
         let mut engine = Self {
@@ -138,6 +141,7 @@ impl Engine {
             waiters: Vec::new(),
             work: Work::default(),
             phases,
+            beginning,
             refused: BTreeMap::new(),
             failure: None,
             replaced: None,
@@ -275,7 +279,14 @@ impl Engine {
     fn hold(&mut self, list: ListKey) -> Result<(), Error> {
         if !self.replica.holds(&list) {
             let standing = self.shared.db.standing(&list)?;
-            let phase = standing.map_or(Phase::Syncing, |standing| standing.record.phase);
+            let record = standing.map(|standing| standing.record);
+            if record
+                .as_ref()
+                .is_none_or(|record| record.shown.cursor().is_none())
+            {
+                self.beginning.insert(list.clone());
+            }
+            let phase = record.map_or(Phase::Syncing, |record| record.phase);
             if phase == Phase::InSync {
                 self.auditor.meet(&list);
             }
@@ -322,6 +333,11 @@ impl Engine {
             }
             Goal::Details(list, ids) => self.replica.want_details(list, ids.iter().cloned()),
             Goal::FirstPage(_) | Goal::CatchUp(_) => {}
+        }
+        if let (Goal::CatchUp(_), Some(failure), true) = (&ask.goal, &self.failure, delayed) {
+            let failure = failure.clone();
+            ask.refuse(failure);
+            return Ok(());
         }
         // A page is not kept waiting for a server that was just found missing:
         // what it lacks is fetched when the server is there again.
@@ -517,7 +533,8 @@ impl Engine {
             self.replica.hold(list);
             self.auditor.forget(list);
             *phase = Phase::Syncing;
-            hub.rows_changed(list, &Changes::Many);
+            hub.rows_changed(list, &Changes::Many, false);
+            self.beginning.insert(list.clone());
             hub.status_changed(list);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What a client, its lists, its streams and its engine have in common.
 
+use crate::conversations::Board;
 use crate::driver::Driver;
 use crate::engine::{Action, Ask, Command, Done, Goal};
 use crate::error::Error;
@@ -13,8 +14,9 @@ use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
 use highwater_core::local::Phase;
 use highwater_protocol::{ItemId, ListKey, OrderKey};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// Whether the server is there, as the last request showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(crate) struct Shared {
     link: Mutex<Link>,
     held: Mutex<BTreeSet<ListKey>>,
     commands: mpsc::UnboundedSender<Command>,
+    /// The user's conversations, merged; `None`: the app has not asked for them.
+    board: OnceLock<Mutex<Board>>,
 }
 
 impl Shared {
@@ -58,7 +62,25 @@ impl Shared {
             link: Mutex::new(Link::Untried),
             held: Mutex::new(held),
             commands,
+            board: OnceLock::new(),
         }
+    }
+
+    /// The user's conversations in their merged order, as they are now; `None`:
+    /// the app has not asked for them.
+    pub(crate) fn board(&self) -> Result<Option<MutexGuard<'_, Board>>, Error> {
+        let Some(board) = self.board.get() else {
+            return Ok(None);
+        };
+        let mut board = board.lock();
+        board.refresh(self)?;
+        Ok(Some(board))
+    }
+
+    /// Begins to merge the user's conversations.
+    pub(crate) fn begin_board(&self, list: &ListKey) {
+        let begin = || Mutex::new(Board::new(&self.hub, list, &self.db.binding().user));
+        self.board.get_or_init(begin);
     }
 
     pub(crate) fn link(&self) -> Link {
@@ -118,6 +140,10 @@ impl Shared {
     pub(crate) fn release(&self, list: &ListKey) {
         self.held.lock().remove(list);
         self.tell(Command::Release(list.clone()));
+    }
+
+    pub(crate) fn holds(&self, list: &ListKey) -> bool {
+        self.held.lock().contains(list)
     }
 
     pub(crate) fn held(&self) -> Vec<ListKey> {

@@ -32,6 +32,7 @@ pub mod permissions;
 mod profiles;
 mod ranks;
 mod rights;
+mod transaction;
 mod words;
 
 pub use activity::{
@@ -43,7 +44,7 @@ pub use conversations::{
     ChangeConversation, ClearConversation, ConversationChange, DeleteConversation, Partner,
     ReadConversation,
 };
-pub use directory::{BatchOutcome, Changed, Directory};
+pub use directory::{Directory, Written};
 pub use fanout::FanOut;
 pub use friend_import::{CheckedPair, FriendPair, ImportFriendOutcome, ImportFriends};
 pub use friends::{
@@ -60,6 +61,8 @@ pub use operations::{
 };
 pub use profiles::{DeleteUser, DescribeUser, ProfileChange};
 pub use rights::{Held, Rights, beside, own_list};
+pub(crate) use transaction::purge_answers;
+pub use transaction::{Conditions, Elements, Idempotency, ListChange, Precondition};
 
 use highwater_protocol::kinds;
 

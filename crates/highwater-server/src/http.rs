@@ -3,12 +3,20 @@
 
 mod admin;
 mod body;
+mod call;
+mod changes;
 mod coding;
+mod conversations;
+pub(crate) mod document;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod groups;
 mod health;
+mod items;
+mod lists;
 mod negotiate;
+pub(crate) mod operations;
+mod people;
 mod reads;
 mod receipts;
 mod reply;
@@ -29,13 +37,15 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::{get, post, put};
 use futures::FutureExt as _;
 use highwater_protocol::{Code, Refusal};
 use highwater_store::Store;
+#[cfg(test)]
+use http::Method;
 use http::header::{AUTHORIZATION, CONNECTION};
 use http::{HeaderMap, HeaderValue, Version};
 use negotiate::Terms;
+use operations::Routes;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,6 +75,8 @@ pub(crate) struct App<S> {
     /// What devices told of their repairs.
     pub(crate) receipts: ReceiptBook,
     pub(crate) started: Instant,
+    /// The names of the routes.
+    pub(crate) routes: Routes,
 }
 
 impl<S: Store> App<S> {
@@ -87,77 +99,15 @@ impl<S: Store> App<S> {
 /// The addresses, and who answers at them. Ids in a path are percent-encoded:
 /// a slash within one is `%2F`.
 pub(crate) fn router<S: Store>(app: &Arc<App<S>>) -> Router {
-    Router::new()
-        .route("/v1/sync", post(sync::sync::<S>))
-        .route("/v1/hello", get(health::hello::<S>))
-        .route("/v1/lists/{kind}/{*owner}", get(reads::list::<S>))
-        .route("/v1/groups", post(groups::create::<S>))
-        .route(
-            "/v1/groups/{group}",
-            get(reads::group::<S>)
-                .patch(groups::describe::<S>)
-                .delete(groups::dismiss::<S>),
-        )
-        .route("/v1/groups/{group}/members:join", post(groups::join::<S>))
-        .route("/v1/groups/{group}/members:leave", post(groups::leave::<S>))
-        .route(
-            "/v1/groups/{group}/members:invite",
-            post(groups::invite::<S>),
-        )
-        .route(
-            "/v1/groups/{group}/members:remove",
-            post(groups::remove::<S>),
-        )
-        .route(
-            "/v1/groups/{group}/members/{user}/role",
-            put(groups::set_role::<S>),
-        )
-        .route("/v1/admin/import", post(admin::import::<S>))
-        .route("/v1/receipts", post(receipts::post::<S>))
-        .route("/v1/admin/status", get(admin::status::<S>))
-        .route("/v1/admin/receipts", get(receipts::last::<S>))
-        .route("/v1/admin/audit", post(admin::audit::<S>))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready::<S>))
-        .route("/metrics", get(health::metrics::<S>))
+    operations::router(operations::table::<S>())
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .with_state(Arc::clone(app))
 }
 
-/// The name of a path in metrics and logs: of its route, never of what is in it.
-fn route(path: &str) -> &'static str {
-    let Some(path) = path.strip_prefix("/v1/") else {
-        return match path {
-            "/healthz" => "healthz",
-            "/readyz" => "readyz",
-            "/metrics" => "metrics",
-            _ => "none",
-        };
-    };
-    match path {
-        "sync" => "sync",
-        "hello" => "hello",
-        "groups" => "groups",
-        "admin/import" => "admin/import",
-        "admin/status" => "admin/status",
-        "admin/receipts" => "admin/receipts",
-        "admin/audit" => "admin/audit",
-        "receipts" => "receipts",
-        _ if path.starts_with("lists/") => "lists",
-        _ => match path
-            .strip_prefix("groups/")
-            .map(|path| path.split_once('/'))
-        {
-            Some(None) => "groups/group",
-            Some(Some((_, "members:join"))) => "groups/join",
-            Some(Some((_, "members:leave"))) => "groups/leave",
-            Some(Some((_, "members:invite"))) => "groups/invite",
-            Some(Some((_, "members:remove"))) => "groups/remove",
-            Some(Some((_, rest))) if rest.ends_with("/role") => "groups/role",
-            _ => "none",
-        },
-    }
+/// The names of the routes.
+pub(crate) fn routes<S: Store>() -> Routes {
+    Routes::new(&operations::table::<S>())
 }
 
 /// Whether a route is answered however busy the server is.
@@ -195,8 +145,8 @@ where
 {
     let began = Instant::now();
     let in_flight = InFlight::new(&app.metrics);
-    let route = route(request.uri().path());
     let method = request.method().clone();
+    let route = app.routes.name(&method, request.uri().path());
     let version = request.version();
     let id = RequestId::of(request.headers().get(REQUEST_ID).map(HeaderValue::as_bytes));
     let terms = Terms::of(request.headers());
@@ -262,23 +212,26 @@ fn head(request: Request) -> (Terms, HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use highwater_store::memory::MemoryStore;
 
     #[test]
     fn a_route_is_named_without_what_is_in_the_path() {
-        for (path, name) in [
-            ("/v1/sync", "sync"),
-            ("/v1/lists/members/org/team", "lists"),
-            ("/v1/groups", "groups"),
-            ("/v1/groups/org%2Fteam", "groups/group"),
-            ("/v1/groups/g/members:invite", "groups/invite"),
-            ("/v1/groups/g/members/u/role", "groups/role"),
-            ("/v1/groups/g/x", "none"),
-            ("/v1/admin/import", "admin/import"),
-            ("/healthz", "healthz"),
-            ("/secret", "none"),
-            ("", "none"),
+        let routes = routes::<MemoryStore>();
+        for (method, path, name) in [
+            (Method::POST, "/v1/sync", "sync"),
+            (Method::GET, "/v1/lists/members/org/team", "readList"),
+            (Method::POST, "/v1/groups", "createGroup"),
+            (Method::GET, "/v1/groups", "none"),
+            (Method::DELETE, "/v1/groups/org%2Fteam", "dismissGroup"),
+            (Method::HEAD, "/v1/groups/org%2Fteam", "readGroup"),
+            (Method::POST, "/v1/groups/g/members:invite", "inviteMembers"),
+            (Method::PUT, "/v1/groups/g/members/u/role", "setRole"),
+            (Method::GET, "/v1/groups/g/x", "none"),
+            (Method::GET, "/healthz", "healthz"),
+            (Method::GET, "/secret", "none"),
+            (Method::GET, "", "none"),
         ] {
-            assert_eq!(route(path), name, "{path}");
+            assert_eq!(routes.name(&method, path), name, "{method} {path}");
         }
     }
 }

@@ -42,6 +42,7 @@ mod stop;
 mod sync;
 mod upkeep;
 
+pub use crate::http::document::document as openapi;
 #[cfg(feature = "fuzzing")]
 pub use crate::http::fuzzing;
 pub use crate::http::serve::Summary;
@@ -53,7 +54,7 @@ use crate::audit::Suspects;
 use crate::auth::{Authenticator, Keys};
 use crate::config::Config;
 use crate::domain::{Directory, FanOut, Rights};
-use crate::http::{App, router, serve};
+use crate::http::{App, router, routes, serve};
 use crate::receipts::ReceiptBook;
 use crate::sketches::SketchCache;
 use crate::stop::{Stop, Stopper};
@@ -151,6 +152,7 @@ impl<S: Store> Server<S> {
             suspects,
             receipts,
             started: Instant::now(),
+            routes: routes::<S>(),
             config: self.config,
             store: self.store,
             metrics,

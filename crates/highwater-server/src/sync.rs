@@ -9,13 +9,14 @@ use crate::sketches::SketchCache;
 use highwater_core::Head;
 use highwater_core::answer::{self, Access, Budget};
 use highwater_core::header::HeaderOnly;
-use highwater_core::reads::{ListState, PageLimit, Payloads, Reads};
+use highwater_core::reads::{Item, ListState, PageLimit, Payloads, Reads, ScanRows};
 use highwater_protocol::message::{
     Answer, Content, Cursor, ListAnswer, ListRequest, Position, Row, Snapshot, SyncRequest,
     SyncResponse,
 };
-use highwater_protocol::{Code, ListKey, Refusal, limits};
+use highwater_protocol::{Code, ItemId, ListKey, OrderKey, Refusal, limits};
 use highwater_store::{Store, StoreError};
+use std::slice;
 use std::sync::Arc;
 
 /// Answers readers.
@@ -171,16 +172,83 @@ impl<S: Store> Reader<S> {
         &self,
         actor: &Actor,
         list: &ListKey,
-    ) -> Result<(Option<Head>, bytes::Bytes), Refusal> {
+    ) -> Result<(Option<Head>, Item), Refusal> {
         let failed = |error: StoreError| self.failed(&error);
         let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
         let view = self.check(actor, &snapshot, list).await?;
         let state = snapshot.state(list).await.map_err(failed)?;
         let head = head_of(&state).ok_or_else(ended)?;
-        let id = highwater_protocol::ItemId::header();
-        let found = snapshot.items(list, &[id]).await.map_err(failed)?;
-        let header = found.into_iter().next().ok_or_else(ended)?;
-        Ok(((view == View::All).then_some(head), header.payload))
+        let found = snapshot.items(list, &[ItemId::header()]).await;
+        let header = found.map_err(failed)?.into_iter().next();
+        Ok((
+            (view == View::All).then_some(head),
+            header.ok_or_else(ended)?,
+        ))
+    }
+
+    /// An item of a list, if it is there and the reader may see it.
+    ///
+    /// # Errors
+    /// As of [`Self::whole`].
+    pub(crate) async fn item(
+        &self,
+        actor: &Actor,
+        list: &ListKey,
+        id: &ItemId,
+    ) -> Result<Option<Item>, Refusal> {
+        let failed = |error: StoreError| self.failed(&error);
+        let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
+        let view = self.check(actor, &snapshot, list).await?;
+        let state = snapshot.state(list).await.map_err(failed)?;
+        head_of(&state).ok_or_else(ended)?;
+        if view == View::Header && !id.is_header() {
+            return Err(items_hidden());
+        }
+        let found = snapshot.items(list, slice::from_ref(id)).await;
+        Ok(found.map_err(failed)?.into_iter().next())
+    }
+
+    /// A page of a list's elements after `after`, in its order, with the list's
+    /// head.
+    ///
+    /// # Errors
+    /// As of [`Self::whole`].
+    pub(crate) async fn page(
+        &self,
+        actor: &Actor,
+        list: &ListKey,
+        after: Option<&OrderKey>,
+        rows: usize,
+    ) -> Result<(Head, ScanRows), Refusal> {
+        let failed = |error: StoreError| self.failed(&error);
+        let snapshot = self.snapshot(actor, &[list]).await.map_err(failed)?;
+        if self.check(actor, &snapshot, list).await? == View::Header {
+            return Err(items_hidden());
+        }
+        let state = snapshot.state(list).await.map_err(failed)?;
+        let head = head_of(&state).ok_or_else(ended)?;
+        let bytes = limits::PAGE_BYTES;
+        let limit = PageLimit { rows, bytes };
+        let page = snapshot.scan(list, head.version, after, Payloads::All, limit);
+        Ok((head, page.await.map_err(failed)?))
+    }
+
+    /// What `actor` may read of each of these lists now.
+    ///
+    /// # Errors
+    /// What the store could not read.
+    pub(crate) async fn access(
+        &self,
+        actor: &Actor,
+        lists: &[&ListKey],
+    ) -> Result<Vec<Access>, Refusal> {
+        if lists.is_empty() {
+            return Ok(Vec::new());
+        }
+        let failed = |error: StoreError| self.failed(&error);
+        let snapshot = self.snapshot(actor, lists).await.map_err(failed)?;
+        let access = self.rights.decide(actor, &snapshot, lists).await;
+        access.map_err(failed)
     }
 
     async fn check(
@@ -229,6 +297,12 @@ fn read_with(actor: &Actor, lists: &[&ListKey]) -> Vec<ListKey> {
     keys.extend(own_list(actor));
     keys.extend(beside(actor, lists.iter().copied()));
     keys
+}
+
+/// Why whoever may read a list's header sees nothing else of it.
+fn items_hidden() -> Refusal {
+    let message = "only the group's owner and admins may see its members";
+    Refusal::new(Code::Forbidden, message).at("group")
 }
 
 fn ended() -> Refusal {

@@ -1,7 +1,7 @@
 //! The work that no request waits for: fan-out, purging, and the audit of heads.
 
 use crate::audit;
-use crate::domain::FanOut;
+use crate::domain::{FanOut, purge_answers};
 use crate::http::App;
 use highwater_store::Store;
 use std::sync::Arc;
@@ -57,13 +57,17 @@ async fn supervised<S: Store>(
     }
 }
 
-/// Purges tombstones now and then.
+/// Purges tombstones and answers now and then.
 async fn purge<S: Store>(app: Arc<App<S>>) {
     let mut stop = app.stop.clone();
     loop {
         tokio::select! {
             () = stop.said() => return,
             () = tokio::time::sleep(app.config.purge_interval) => {}
+        }
+        match purge_answers(&app.store, app.clock.now_ms()).await {
+            Ok(answers) => tracing::debug!(answers, "purged answers"),
+            Err(error) => tracing::warn!(%error, "answers could not be purged"),
         }
         match app.store.purge(app.clock.now_ms(), app.config.purge).await {
             Ok(purged) => {

@@ -237,7 +237,7 @@ fn read(url: &str, answer: Answer) -> Result<Value> {
     };
     let refusal = format!(
         "{field}{} ({}, status {})",
-        part("message"),
+        part("detail"),
         part("code"),
         status.as_u16()
     );

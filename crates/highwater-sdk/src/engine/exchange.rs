@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use highwater_core::replica::RequestId;
 use highwater_protocol::codec::{Format, entry_bytes};
 use highwater_protocol::message::{Receipts, SyncRequest, SyncResponse};
+use highwater_protocol::problem::{PROBLEM_JSON, Problem};
 use highwater_protocol::{Code, Refusal, wire};
 use std::sync::Arc;
 
@@ -140,37 +141,18 @@ pub(super) fn asks_for_a_token(status: u16, refusal: &Refusal) -> bool {
 /// another language: then the server was not reached.
 pub(super) fn refusal(response: &Response) -> Result<Refusal, Error> {
     let named = response.content_type.as_deref().unwrap_or_default();
-    let decoded = match Format::from_content_type(named) {
-        Some(format) => format.decode::<wire::Error>(response.body.clone()).ok(),
-        None if is_problem(named) => problem(&response.body),
-        None => None,
+    let decoded = if named.starts_with(PROBLEM_JSON) {
+        Problem::read(&response.body).map(Refusal::from)
+    } else {
+        Format::from_content_type(named)
+            .and_then(|format| format.decode::<wire::Error>(response.body.clone()).ok())
+            .filter(|error| !error.code.is_empty())
+            .map(Refusal::from)
     };
-    let decoded = decoded.filter(|error| !error.code.is_empty());
-    decoded.map(Refusal::from).ok_or_else(|| {
+    decoded.ok_or_else(|| {
         Error::Unreachable(TransportError::Unintelligible(format!(
             "status {} without an explanation",
             response.status
         )))
-    })
-}
-
-/// Whether a content type is that of problem details (RFC 9457).
-fn is_problem(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/problem+json")
-}
-
-/// A refusal as problem details tell it.
-fn problem(body: &[u8]) -> Option<wire::Error> {
-    let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let text = |name: &str| problem.get(name).and_then(serde_json::Value::as_str);
-    let number = |name: &str| problem.get(name).and_then(serde_json::Value::as_u64);
-    let message = text("detail").or_else(|| text("title"));
-    Some(wire::Error {
-        code: text("code")?.to_owned(),
-        message: message.unwrap_or_default().to_owned(),
-        field: text("field").unwrap_or_default().to_owned(),
-        limit: number("limit").unwrap_or_default(),
-        retry_after_ms: number("retry_after_ms").unwrap_or_default(),
     })
 }

@@ -8,6 +8,7 @@
 //! mentions. A group is found large by its first activity with more members than
 //! the configured number, and stays so.
 
+mod deliver;
 mod delivery;
 mod plan;
 mod report;
@@ -17,8 +18,8 @@ pub use report::{
     Reported,
 };
 
-pub(super) use delivery::{Batch, Delivered};
-pub(super) use plan::{Planned, batches, plan};
+use delivery::{Batch, Delivered};
+use plan::{Planned, batches, plan};
 
 /// Activities that one request may report.
 pub const ACTIVITIES_PER_REQUEST: usize = 1_000;

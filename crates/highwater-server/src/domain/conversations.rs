@@ -19,6 +19,7 @@ use highwater_protocol::kinds::{
 };
 use highwater_protocol::{Code, ItemId, ListKey, Refusal};
 use highwater_store::{StoreError, Write, WriteTxn};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// With whom a conversation is.
@@ -33,7 +34,7 @@ pub enum Partner {
 }
 
 /// What the owner of a conversation changes in it. `None`: as it was.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationChange {
     /// What they want to hear of it.
     #[serde(default)]

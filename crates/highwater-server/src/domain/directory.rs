@@ -1,58 +1,32 @@
-//! The operations as the server carries them out: through the store, large ones
-//! in batches, and with the fan-out woken where they queue work.
+//! Writes as the server carries them out: through the store, with what surrounds
+//! them, large ones in batches, and with the fan-out woken where they queue work.
 
-use super::activity::{
-    Activity, ActivityOutcome, Batch, Delivered, Planned, ReportActivity, Reported, batches, plan,
-};
 use super::import::ImportBatch;
-use super::{
-    Actor, BATCH, Create, Describe, Dismiss, FanOut, GroupId, ImportRequest, Invite, InviteOutcome,
-    Join, Leave, Remove, RemoveOutcome, SetRole, UserId,
-};
+use super::transaction::{Conditions, Done, ListChange, Recorded, Transaction};
+use super::{BATCH, FanOut, ImportRequest};
 use crate::clock::Clock;
 use crate::fault;
 use crate::metrics::Metrics;
 use crate::request_id;
-use highwater_core::Head;
-use highwater_core::reads::ListState;
-use highwater_protocol::{Code, ListKey, Refusal};
+use highwater_protocol::Refusal;
 use highwater_store::{Committed, Store, StoreError, Write, WriteError};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-/// How often an activity is planned, if its group changes in between.
-const PLANS_MAX: usize = 8;
-
-/// Lists that an operation changed, as they stand after it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changed {
-    states: BTreeMap<ListKey, ListState>,
-}
-
-/// What became of each user of a request, in the request's order.
+/// What a request's write did, or did when it came first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchOutcome<T> {
-    /// One for each user.
-    pub outcomes: Vec<T>,
-    /// What changed.
-    pub changed: Changed,
+pub struct Written<T> {
+    /// What the operation answers.
+    pub output: T,
+    /// What it changed: one for each list and transaction, in the order of the
+    /// transactions.
+    pub changes: Vec<ListChange>,
+    /// All of it was done before, when the request came first.
+    pub replayed: bool,
 }
 
-impl Changed {
-    /// The heads of the changed lists that are there.
-    pub fn heads(&self) -> impl Iterator<Item = (&ListKey, &Head)> {
-        self.states.iter().filter_map(|(list, state)| match state {
-            ListState::Live(head) => Some((list, head)),
-            ListState::Ended(_) | ListState::Absent(_) => None,
-        })
-    }
-
-    fn take_in(&mut self, states: Vec<(ListKey, ListState)>) {
-        self.states.extend(states);
-    }
-}
-
-/// Carries out operations on groups.
+/// Carries out writes.
 #[derive(Debug)]
 pub struct Directory<S> {
     store: S,
@@ -84,121 +58,63 @@ impl<S: Store> Directory<S> {
         self.clock.now_ms()
     }
 
-    /// Creates a group.
+    /// Carries out a write in one transaction.
     ///
     /// # Errors
-    /// `group_exists`, or what the store could not do.
-    pub async fn create(&self, operation: Create) -> Result<Changed, Refusal> {
-        Ok(self.write(operation).await?.1)
-    }
-
-    /// Renames or describes a group.
-    ///
-    /// # Errors
-    /// `group_not_found`, `forbidden`, or what the store could not do.
-    pub async fn describe(&self, operation: Describe) -> Result<Changed, Refusal> {
-        Ok(self.write(operation).await?.1)
-    }
-
-    /// Dismisses a group.
-    ///
-    /// # Errors
-    /// `group_not_found`, `forbidden`, or what the store could not do.
-    pub async fn dismiss(&self, operation: Dismiss) -> Result<Changed, Refusal> {
-        let ((), changed) = self.write(operation).await?;
-        self.fan_out.wake();
-        Ok(changed)
-    }
-
-    /// Takes a user into a group.
-    ///
-    /// # Errors
-    /// `group_not_found`, `already_member`, `join_refused`, or what the store could
-    /// not do.
-    pub async fn join(&self, operation: Join) -> Result<Changed, Refusal> {
-        Ok(self.write(operation).await?.1)
-    }
-
-    /// Lets a member leave.
-    ///
-    /// # Errors
-    /// `not_member`, `owner_required`, or what the store could not do.
-    pub async fn leave(&self, operation: Leave) -> Result<Changed, Refusal> {
-        let (ended, changed) = self.write(operation).await?;
-        if ended {
-            self.fan_out.wake();
-        }
-        Ok(changed)
-    }
-
-    /// Gives a member a role.
-    ///
-    /// # Errors
-    /// `group_not_found`, `forbidden`, `not_member`, `owner_required`, or what
-    /// the store could not do.
-    pub async fn set_role(&self, operation: SetRole) -> Result<Changed, Refusal> {
-        Ok(self.write(operation).await?.1)
-    }
-
-    /// Brings users into a group, in batches of 250.
-    ///
-    /// # Errors
-    /// `group_not_found`, `forbidden`, or what the store could not do. The
-    /// message says how many users were settled before.
-    pub async fn invite(
+    /// What the rules refuse, `precondition_failed`, `idempotency_mismatch`, or
+    /// what the store could not do.
+    pub async fn write<W>(
         &self,
-        actor: &Actor,
-        group: &GroupId,
-        users: &[UserId],
-    ) -> Result<BatchOutcome<InviteOutcome>, Refusal> {
-        let at_ms = self.now_ms();
-        self.in_batches(users, |users| Invite {
-            actor: actor.clone(),
-            group: group.clone(),
-            users,
-            at_ms,
+        write: W,
+        conditions: &Conditions,
+    ) -> Result<Written<W::Output>, Refusal>
+    where
+        W: Write<Refusal = Refusal>,
+        W::Output: Serialize + DeserializeOwned + Sync,
+    {
+        let done = self.part(write, conditions, 0).await?;
+        Ok(Written {
+            output: done.output,
+            changes: done.changes,
+            replayed: done.replayed,
         })
-        .await
     }
 
-    /// Sends members of a group away, in batches of 250.
+    /// Carries out a write about many `entries` in batches of 250, one
+    /// transaction each; `what` the entries are is for the message of a refusal.
+    ///
+    /// A request that comes again with its key is answered from memory for those
+    /// batches that were done, and goes on with the others.
     ///
     /// # Errors
-    /// As of [`Self::invite`].
-    pub async fn remove(
+    /// As of [`Self::write`]. The message says how many entries were settled
+    /// before.
+    pub async fn write_in_batches<W, E, T>(
         &self,
-        actor: &Actor,
-        group: &GroupId,
-        users: &[UserId],
-    ) -> Result<BatchOutcome<RemoveOutcome>, Refusal> {
-        self.in_batches(users, |users| Remove {
-            actor: actor.clone(),
-            group: group.clone(),
-            users,
-        })
-        .await
-    }
-
-    async fn in_batches<W, T>(
-        &self,
-        users: &[UserId],
-        operation: impl Fn(Vec<UserId>) -> W,
-    ) -> Result<BatchOutcome<T>, Refusal>
+        what: &str,
+        entries: &[E],
+        conditions: &Conditions,
+        write: impl Fn(Vec<E>) -> W,
+    ) -> Result<Written<Vec<T>>, Refusal>
     where
         W: Write<Output = Vec<T>, Refusal = Refusal>,
+        E: Clone,
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        let mut outcomes = Vec::with_capacity(users.len());
-        let mut changed = Changed::default();
-        for batch in users.chunks(BATCH) {
-            let done = outcomes.len();
-            let (settled, states) = self
-                .write(operation(batch.to_vec()))
-                .await
-                .map_err(|no| after(done, "users", no))?;
-            outcomes.extend(settled);
-            changed.states.extend(states.states);
+        let mut written = Written {
+            output: Vec::with_capacity(entries.len()),
+            changes: Vec::new(),
+            replayed: true,
+        };
+        for (part, batch) in (0..).zip(entries.chunks(BATCH)) {
+            let settled = written.output.len();
+            let done = self.part(write(batch.to_vec()), conditions, part).await;
+            let done = done.map_err(|no| after(settled, what, no))?;
+            written.output.extend(done.output);
+            written.changes.extend(done.changes);
+            written.replayed &= done.replayed;
         }
-        Ok(BatchOutcome { outcomes, changed })
+        Ok(written)
     }
 
     /// Imports changes, in batches of 250.
@@ -206,146 +122,88 @@ impl<S: Store> Directory<S> {
     /// # Errors
     /// A change that contradicts the state it meets, by its index, or what the
     /// store could not do. The message says how many changes were applied before.
-    pub async fn import(&self, request: ImportRequest) -> Result<Changed, Refusal> {
-        let mut changed = Changed::default();
-        for (at, changes) in request.changes.chunks(BATCH).enumerate() {
-            let first = at * BATCH;
+    pub async fn import(
+        &self,
+        request: ImportRequest,
+        conditions: &Conditions,
+    ) -> Result<Written<()>, Refusal> {
+        let mut written = Written {
+            output: (),
+            changes: Vec::new(),
+            replayed: true,
+        };
+        for (part, batch) in (0..).zip(request.changes.chunks(BATCH)) {
+            let first = part as usize * BATCH;
             let batch = ImportBatch {
                 at_ms: request.at_ms,
                 first,
-                changes: changes.to_vec(),
+                changes: batch.to_vec(),
             };
-            let (dismissed, states) = self
-                .write(batch)
-                .await
-                .map_err(|no| after(first, "changes", no))?;
-            if dismissed {
-                self.fan_out.wake();
-            }
-            changed.states.extend(states.states);
+            let done = self.part(batch, conditions, part).await;
+            let done = done.map_err(|no| after(first, "changes", no))?;
+            written.changes.extend(done.changes);
+            written.replayed &= done.replayed;
         }
-        Ok(changed)
+        Ok(written)
     }
 
-    /// Writes what goes on in conversations, in transactions of at most 250 lists.
-    /// A group of more than `shared_above` members is large.
-    ///
-    /// Whatever cannot be written is told of each entry. A report that is sent
-    /// again writes nothing twice: what was written is stale then.
-    ///
-    /// # Errors
-    /// What the store could not do.
-    pub async fn report_activity(
+    pub(super) const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Counts and logs what the store could not do.
+    pub(super) fn failed(&self, fault: &StoreError) {
+        let read_only = matches!(fault, StoreError::Full(_) | StoreError::ReadOnly(_));
+        self.metrics.store_failed(fault::name(fault), read_only);
+        tracing::error!(request = request_id::current(), error = %fault, "a write failed");
+    }
+
+    /// Carries out one of a request's transactions.
+    async fn part<W>(
         &self,
-        report: &ReportActivity,
-        shared_above: u64,
-    ) -> Result<Reported, Refusal> {
-        let mut reported = Reported {
-            applied: true,
-            outcomes: Vec::with_capacity(report.entries.len()),
-            changed: Changed::default(),
+        write: W,
+        conditions: &Conditions,
+        part: u32,
+    ) -> Result<Done<W::Output>, Refusal>
+    where
+        W: Write<Refusal = Refusal>,
+        W::Output: Serialize + DeserializeOwned + Sync,
+    {
+        let at_ms = self.now_ms();
+        let transaction = Transaction {
+            write,
+            conditions: conditions.clone(),
+            part,
+            at_ms,
         };
-        let mut open = Vec::new();
-        for (at, entry) in report.entries.iter().enumerate() {
-            let refused = entry.as_ref().err().cloned();
-            open.extend(entry.as_ref().ok().map(|activity| (at, activity)));
-            let outcome = |no| ActivityOutcome::refused(at, no);
-            let outcome = refused.map_or(ActivityOutcome::NotApplied, outcome);
-            reported.outcomes.push(outcome);
-        }
-        for _ in 0..PLANS_MAX {
-            let mut planned = Vec::new();
-            for (at, plan) in self.plan(&open, shared_above).await? {
-                match plan {
-                    Ok(plan) => planned.extend(plan),
-                    Err(no) => reported.outcomes[at] = ActivityOutcome::refused(at, no),
-                }
-            }
-            let is_refused = |one: &_| matches!(one, ActivityOutcome::Refused { .. });
-            if !report.partial && reported.outcomes.iter().any(is_refused) {
-                // Only of the first plan: later ones are of what was overtaken.
-                reported.applied = reported.outcomes.iter().any(is_done);
-                if !reported.applied {
-                    return Ok(reported);
-                }
-            }
-            let overtaken = self.deliver(planned, &mut reported).await?;
-            if overtaken.is_empty() {
-                return Ok(reported);
-            }
-            open.retain(|(at, _)| overtaken.contains(at));
-        }
-        for (at, _) in open {
-            let message = "the group's members change too fast: report it again";
-            let no = Refusal::new(Code::Unavailable, message);
-            reported.outcomes[at] = ActivityOutcome::refused(at, no.at("conversation.group"));
-        }
-        Ok(reported)
+        self.carry_out(at_ms, transaction).await
     }
 
-    /// Looks up who gets these activities.
-    async fn plan(
-        &self,
-        open: &[(usize, &Activity)],
-        shared_above: u64,
-    ) -> Result<Vec<(usize, Result<Vec<Planned>, Refusal>)>, Refusal> {
-        let failed = |error: StoreError| {
-            self.failed(&error);
-            fault::of_store(&error)
-        };
-        let snapshot = self.store.snapshot(&[]).await.map_err(failed)?;
-        let mut plans = Vec::with_capacity(open.len());
-        for (at, activity) in open {
-            let plan = plan(&snapshot, *at, activity, shared_above).await;
-            plans.push((*at, plan.map_err(failed)?));
-        }
-        Ok(plans)
-    }
-
-    /// Writes activities, and says what became of each entry. Returns the entries
-    /// whose group has changed since they were planned.
-    async fn deliver(
-        &self,
-        planned: Vec<Planned>,
-        reported: &mut Reported,
-    ) -> Result<BTreeSet<usize>, Refusal> {
-        let mut overtaken = BTreeSet::new();
-        for batch in batches(planned) {
-            let entries: Vec<_> = batch.iter().map(|planned| planned.entry).collect();
-            let (delivered, states) = self.write(Batch(batch)).await?;
-            // The first activity of a large group leaves work to be done.
-            self.fan_out.wake();
-            reported.changed.states.extend(states.states);
-            for (at, delivered) in entries.into_iter().zip(delivered) {
-                let outcome = &mut reported.outcomes[at];
-                match delivered {
-                    Delivered::Written => *outcome = ActivityOutcome::Written,
-                    Delivered::Stale if !is_done(outcome) => *outcome = ActivityOutcome::Stale,
-                    Delivered::Refused(no) if !is_done(outcome) => {
-                        *outcome = ActivityOutcome::refused(at, no);
-                    }
-                    Delivered::Stale | Delivered::Refused(_) => {}
-                    Delivered::Overtaken => drop(overtaken.insert(at)),
-                }
-            }
-        }
-        Ok(overtaken)
-    }
-
-    async fn write<W>(&self, operation: W) -> Result<(W::Output, Changed), Refusal>
+    /// Carries out a write that needs nothing around it but the record of what it
+    /// changes.
+    pub(super) async fn record<W>(&self, write: W) -> Result<Written<W::Output>, Refusal>
     where
         W: Write<Refusal = Refusal>,
     {
-        match self.store.write(self.now_ms(), operation).await {
-            Ok(Committed {
-                output,
-                states,
-                tick,
-            }) => {
+        let done = self.carry_out(self.now_ms(), Recorded(write)).await?;
+        Ok(Written {
+            output: done.output,
+            changes: done.changes,
+            replayed: false,
+        })
+    }
+
+    async fn carry_out<W, T>(&self, at_ms: i64, write: W) -> Result<Done<T>, Refusal>
+    where
+        W: Write<Output = Done<T>, Refusal = Refusal>,
+    {
+        match self.store.write(at_ms, write).await {
+            Ok(Committed { output, tick, .. }) => {
                 self.metrics.committed(tick.0);
-                let mut changed = Changed::default();
-                changed.take_in(states);
-                Ok((output, changed))
+                if output.queued {
+                    self.fan_out.wake();
+                }
+                Ok(output)
             }
             Err(error) => {
                 if let WriteError::NotCommitted(fault) | WriteError::Unknown(fault) = &error {
@@ -355,17 +213,6 @@ impl<S: Store> Directory<S> {
             }
         }
     }
-
-    fn failed(&self, fault: &StoreError) {
-        let read_only = matches!(fault, StoreError::Full(_) | StoreError::ReadOnly(_));
-        self.metrics.store_failed(fault::name(fault), read_only);
-        tracing::error!(request = request_id::current(), error = %fault, "a write failed");
-    }
-}
-
-/// Whether an entry's activity was written, somewhere at least, or was before.
-const fn is_done(outcome: &ActivityOutcome) -> bool {
-    matches!(outcome, ActivityOutcome::Written | ActivityOutcome::Stale)
 }
 
 /// Says how much of a request was done before the batch that failed.

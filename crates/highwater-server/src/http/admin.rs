@@ -1,28 +1,22 @@
 //! What only services do: import a history, and ask how the server is.
 
-use super::groups::{self, ChangedList};
-use super::negotiate::request_format;
-use super::{App, body, coding, head, reply, terms};
+use super::call::Call;
+use super::{App, coding, reply};
 use crate::audit::{Audited, Mismatch};
-use crate::auth::Identity;
 use crate::domain::{Actor, ImportRequest};
 use crate::fault;
-use axum::extract::{Request, State};
 use axum::response::Response;
-use highwater_protocol::codec::Format;
 use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::Store;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-pub(super) fn service<S: Store>(
-    app: &App<S>,
-    headers: &HeaderMap,
-) -> Result<Arc<Identity>, Refusal> {
-    let identity = app.identify(headers)?;
-    match identity.actor {
-        Actor::Service => Ok(identity),
+/// Lets nobody pass but a service.
+pub(super) fn service(call: &Call) -> Result<(), Refusal> {
+    match call.identity.actor {
+        Actor::Service => Ok(()),
         Actor::User(_) => Err(Refusal::new(
             Code::Forbidden,
             "this takes a token with the scope `service`",
@@ -31,44 +25,46 @@ pub(super) fn service<S: Store>(
     }
 }
 
-#[derive(Serialize)]
-struct Imported {
+/// A line of the org-history format.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape; the body is read by `ImportRequest`")]
+pub(super) struct ImportBody {
+    /// When it happened, in seconds since 1970.
+    at: i64,
+    /// 1 to 1,000 changes, in their order; docs/operations.md has the fields of
+    /// each.
+    changes: Vec<ImportedChange>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape")]
+struct ImportedChange {
+    /// `create`, `rename`, `join`, `role`, `leave` or `dismiss`.
+    op: String,
+    group: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Imported {
+    /// Changes that were recorded: all of the request's.
     applied: usize,
-    heads: Vec<ChangedList>,
 }
 
-/// `POST /v1/admin/import`: one transaction of the org-history format.
-pub(super) async fn import<S: Store>(State(app): State<Arc<App<S>>>, request: Request) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (parts, body) = request.into_parts();
-        service(&app, &parts.headers)?;
-        if request_format(&parts.headers)? != Format::Json {
-            let message = "a history is written in application/json";
-            let no = Refusal::new(Code::UnsupportedMediaType, message);
-            return Err(no.at("content-type"));
-        }
-        let body = body::read(&app, &parts.headers, body).await?;
-        let bytes = body.len();
-        let parse = move || ImportRequest::parse(&body);
-        let request = coding::off_thread(bytes, parse).await?;
-        let applied = request.changes.len();
-        let changed = app.directory.import(request).await?;
-        let heads = changed.heads();
-        let heads = heads.map(|(list, head)| ChangedList::new(list, head));
-        Ok(Imported {
-            applied,
-            heads: heads.collect(),
-        })
-    };
-    match run.await {
-        Ok(imported) => reply::json(terms, StatusCode::OK, imported).await,
-        Err(no) => reply::refusal(terms, no),
-    }
+/// Records one transaction of the org-history format.
+pub(super) async fn import<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    service(&call)?;
+    let body = call.body_bytes();
+    let bytes = body.len();
+    let parse = move || ImportRequest::parse(&body);
+    let request = coding::off_thread(bytes, parse).await?;
+    let applied = request.changes.len();
+    let written = app.directory.import(request, &call.conditions()?).await?;
+    let own = |()| Imported { applied };
+    Ok(call.wrote(&app, StatusCode::OK, written, own).await)
 }
 
-#[derive(Serialize)]
-struct Status {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Status {
     server: &'static str,
     uptime_s: u64,
     /// Queued jobs: what has not reached all lists yet.
@@ -83,46 +79,40 @@ struct Status {
     tick: i64,
 }
 
-/// `GET /v1/admin/status`.
-pub(super) async fn status<S: Store>(State(app): State<Arc<App<S>>>, request: Request) -> Response {
-    let (terms, headers) = head(request);
-    let run = async {
-        service(&app, &headers)?;
-        let backlog = app.backlog().await?;
-        let (connections, requests_in_flight) = app.metrics.load();
-        let (writable, tick) = app.metrics.store();
-        Ok(Status {
-            server: env!("CARGO_PKG_VERSION"),
-            uptime_s: app.started.elapsed().as_secs(),
-            jobs: backlog.jobs,
-            oldest_job_age_ms: backlog.oldest_age_ms,
-            connections,
-            requests_in_flight,
-            writable,
-            tick,
-        })
+/// How the server is.
+pub(super) async fn status<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    service(&call)?;
+    let backlog = app.backlog().await?;
+    let (connections, requests_in_flight) = app.metrics.load();
+    let (writable, tick) = app.metrics.store();
+    let status = Status {
+        server: env!("CARGO_PKG_VERSION"),
+        uptime_s: app.started.elapsed().as_secs(),
+        jobs: backlog.jobs,
+        oldest_job_age_ms: backlog.oldest_age_ms,
+        connections,
+        requests_in_flight,
+        writable,
+        tick,
     };
-    match run.await {
-        Ok(status) => reply::json(terms, StatusCode::OK, status).await,
-        Err(no) => reply::refusal(terms, no),
-    }
+    Ok(reply::json(call.terms, StatusCode::OK, status).await)
 }
 
 /// Rows that one request audits, about, if it does not say: a second's work.
 const AUDIT_ROWS: u64 = 200_000;
 
 /// Which lists to audit.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct AuditRequest {
+pub(super) struct AuditRequest {
     /// Lists after this one; left out: from the first.
     after: Option<String>,
     /// About so many rows, up to 200,000; a longer list is audited whole.
     rows: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct AuditAnswer {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct AuditAnswer {
     lists: u64,
     rows: u64,
     mismatches: Vec<ShownMismatch>,
@@ -131,7 +121,7 @@ struct AuditAnswer {
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ShownMismatch {
     list: String,
     version: u64,
@@ -162,29 +152,16 @@ impl From<Audited> for AuditAnswer {
     }
 }
 
-/// `POST /v1/admin/audit`: some of the heads against their rows.
-pub(super) async fn audit<S: Store>(State(app): State<Arc<App<S>>>, request: Request) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (parts, body) = request.into_parts();
-        service(&app, &parts.headers)?;
-        let body = body::read(&app, &parts.headers, body).await?;
-        let asked: AuditRequest = match body.is_empty() {
-            true => AuditRequest::default(),
-            false => groups::parse(&body)?,
-        };
-        let after = asked.after.map(|list| list.parse::<ListKey>()).transpose();
-        let after = after.map_err(|no| no.within("after"))?;
-        let rows = asked.rows.unwrap_or(AUDIT_ROWS).clamp(1, AUDIT_ROWS);
-        let audited = app.audit(after, rows).await;
-        audited
-            .map(AuditAnswer::from)
-            .map_err(|error| fault::of_store(&error))
-    };
-    match run.await {
-        Ok(answer) => reply::json(terms, StatusCode::OK, answer).await,
-        Err(no) => reply::refusal(terms, no),
-    }
+/// Holds some of the heads against their rows.
+pub(super) async fn audit<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    service(&call)?;
+    let asked: AuditRequest = call.body_or_default()?;
+    let after = asked.after.map(|list| list.parse::<ListKey>()).transpose();
+    let after = after.map_err(|no| no.within("after"))?;
+    let rows = asked.rows.unwrap_or(AUDIT_ROWS).clamp(1, AUDIT_ROWS);
+    let audited = app.audit(after, rows).await;
+    let audited = audited.map_err(|error| fault::of_store(&error))?;
+    Ok(reply::json(call.terms, StatusCode::OK, AuditAnswer::from(audited)).await)
 }
 
 impl<S: Store> App<S> {

@@ -1,253 +1,152 @@
-//! The operations on groups, as JSON.
+//! The operations on groups.
 
-use super::negotiate::{Terms, request_format};
-use super::{App, body, head, reply, terms};
-use crate::auth::Identity;
+use super::call::Call;
+use super::changes::{Became, Nothing, Results};
+use super::{App, reply};
 use crate::domain::{
-    Actor, BatchOutcome, Changed, Create, Describe, Description, Dismiss, GroupId, InviteOutcome,
-    Join, Leave, RemoveOutcome, SetRole, USERS_PER_REQUEST, UserId,
+    Actor, Announce, Approve, Conditions, Create, Describe, Dismiss, GroupId, Invite, Join, Leave,
+    MuteGroup, MuteMember, Reject, Remove, Rules, SetMemberExtra, SetNickname, SetRole, SetRules,
+    Transfer, USERS_PER_REQUEST, UserId, Withdraw, profile_of,
 };
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use highwater_core::Head;
-use highwater_protocol::codec::Format;
-use highwater_protocol::kinds::Role;
-use highwater_protocol::{Code, ListKey, Refusal};
+use highwater_protocol::kinds::{Extra, GroupProfile, Role};
+use highwater_protocol::{Code, ItemId, Refusal};
 use highwater_store::Store;
 use http::StatusCode;
-use serde::de::DeserializeOwned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// A list that an operation changed, as it stands after it.
-#[derive(Serialize)]
-pub(super) struct ChangedList {
-    kind: String,
-    owner: String,
-    /// 16 hexadecimal digits.
-    lineage: String,
-    version: u64,
-    /// 32 hexadecimal digits.
-    digest: String,
-    count: u64,
-}
-
-impl ChangedList {
-    pub(super) fn new(list: &ListKey, head: &Head) -> Self {
-        Self {
-            kind: list.kind.to_string(),
-            owner: list.owner.to_string(),
-            lineage: head.lineage.to_string(),
-            version: head.version.get(),
-            digest: head.digest.to_string(),
-            count: head.count,
-        }
-    }
-}
-
-/// What became of a user.
-#[derive(Serialize)]
-struct UserResult {
-    user: String,
-    result: &'static str,
-}
-
-/// The answer to an operation.
-#[derive(Serialize)]
-struct Done {
-    heads: Vec<ChangedList>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    results: Vec<UserResult>,
-}
-
-impl Done {
-    /// Only what the asker may read after it: a service everything, a user their
-    /// own list and that of the group `within` which they are.
-    fn new(identity: &Identity, within: Option<&GroupId>, changed: &Changed) -> Self {
-        let readable = |list: &ListKey| match &identity.actor {
-            Actor::Service => true,
-            Actor::User(user) => {
-                *list == user.groups() || within.is_some_and(|group| *list == group.members())
-            }
-        };
-        Self {
-            heads: changed
-                .heads()
-                .filter(|(list, _)| readable(list))
-                .map(|(list, head)| ChangedList::new(list, head))
-                .collect(),
-            results: Vec::new(),
-        }
-    }
-
-    fn with_results<T>(
-        mut self,
-        users: &[UserId],
-        outcomes: &[T],
-        name: impl Fn(&T) -> &'static str,
-    ) -> Self {
-        self.results = users
-            .iter()
-            .zip(outcomes)
-            .map(|(user, outcome)| UserResult {
-                user: user.to_string(),
-                result: name(outcome),
-            })
-            .collect();
-        self
-    }
-}
-
-async fn done(terms: Terms, status: StatusCode, outcome: Result<Done, Refusal>) -> Response {
-    match outcome {
-        Ok(done) => reply::json(terms, status, done).await,
-        Err(no) => reply::refusal(terms, no),
-    }
-}
-
-#[derive(Deserialize)]
-struct CreateBody {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct CreateBody {
+    /// 1 to 120 bytes; not in use.
     group: String,
+    /// 1 to 256 bytes.
     name: String,
+    /// Up to 4,096 bytes.
     #[serde(default)]
     description: String,
+    /// Usually an address; up to 1,024 bytes.
+    #[serde(default)]
+    avatar: String,
+    /// Who owns it; a user may only name themselves, and a service may leave it
+    /// out: then nobody is in the group.
     owner: Option<String>,
+    /// Who may join, invite, see the members.
+    #[serde(flatten)]
+    rules: Rules,
 }
 
-#[derive(Deserialize)]
-struct DescribeBody {
-    name: Option<String>,
-    description: Option<String>,
+#[derive(Default, Deserialize, JsonSchema)]
+pub(super) struct JoinBody {
+    /// Who; a user may leave it out, or name themselves.
+    user: Option<String>,
+    /// What they say to those who answer an application; up to 1,024 bytes.
+    #[serde(default)]
+    message: String,
+    /// How they came; up to 64 bytes.
+    #[serde(default)]
+    source: String,
 }
 
-impl From<DescribeBody> for Description {
-    fn from(body: DescribeBody) -> Self {
-        Self {
-            name: body.name,
-            description: body.description,
-            ..Self::default()
-        }
-    }
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AnnounceBody {
+    /// Up to 4,096 bytes; empty: nothing any more.
+    text: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MuteGroupBody {
+    /// Only the owner and the admins may speak.
+    muted: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TransferBody {
+    /// The new owner: a member.
+    to: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MuteMemberBody {
+    /// Milliseconds since 1970; 0: they may speak again.
+    until_ms: i64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NicknameBody {
+    /// Up to 256 bytes; empty: by their own name.
+    nickname: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemberExtraBody {
+    extra: Extra,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AnswerBody {
+    /// With which words; up to 1,024 bytes.
+    #[serde(default)]
+    answer: String,
 }
 
 /// A body that may be missing altogether.
-#[derive(Default, Deserialize)]
-struct UserBody {
+#[derive(Default, Deserialize, JsonSchema)]
+pub(super) struct UserBody {
+    /// Who; a user may leave it out, or name themselves.
     user: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct UsersBody {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct UsersBody {
+    /// 1 to 1,000 users.
     users: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct RoleBody {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct RoleBody {
+    #[schemars(with = "Role")]
     role: String,
 }
 
-/// What the path of a request names, if it could be read.
-type Named<T> = Result<Path<T>, PathRejection>;
-
-fn named<T>(path: Named<T>) -> Result<T, Refusal> {
-    match path {
-        Ok(Path(named)) => Ok(named),
-        Err(rejection) => Err(Refusal::invalid("path", rejection.body_text())),
-    }
-}
-
-/// The group that a path names.
-fn group_of(path: Named<String>) -> Result<GroupId, Refusal> {
-    GroupId::new(&named(path)?)
-}
-
-/// Who asks, and what their request says.
-async fn read<S: Store, T: DeserializeOwned>(
-    app: &App<S>,
-    request: Request,
-    without_body: Option<T>,
-) -> Result<(Arc<Identity>, T), Refusal> {
-    let (parts, body) = request.into_parts();
-    let identity = app.identify(&parts.headers)?;
-    let format = request_format(&parts.headers);
-    let body = match (&format, &without_body) {
-        // Without a content type, there may be no body to have one.
-        (Err(_), Some(_)) | (Ok(Format::Json), _) => body::read(app, &parts.headers, body).await?,
-        (Ok(Format::Protobuf), _) => {
-            let message = "operations are written in application/json";
-            let no = Refusal::new(Code::UnsupportedMediaType, message);
-            return Err(no.at("content-type"));
-        }
-        (Err(no), None) => return Err(no.clone()),
-    };
-    if body.is_empty()
-        && let Some(nothing) = without_body
-    {
-        return Ok((identity, nothing));
-    }
-    format?;
-    let read = parse(&body)?;
-    Ok((identity, read))
-}
-
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| {
-        Refusal::new(
-            Code::MalformedMessage,
-            format!("the body is not the expected JSON: {error}"),
-        )
-        .at("body")
-    })
+/// A group, for people and other services.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct GroupAnswer {
+    group: String,
+    /// How many; left out for whoever may not see them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<u64>,
+    #[serde(flatten)]
+    profile: GroupProfile,
 }
 
 /// Reads a body as that of each operation, for the module `fuzzing`. Whether any
 /// of them takes it.
 #[cfg(feature = "fuzzing")]
 pub(super) fn is_a_body(body: &[u8]) -> bool {
+    use super::call::parse;
     let actor = || Actor::Service;
     let create = parse(body).and_then(|body: CreateBody| {
         let owner = body.owner.as_deref().map(UserId::new).transpose()?;
-        Create::new(
-            actor(),
-            GroupId::new(&body.group)?,
-            owner,
-            body.name,
-            body.description,
-            0,
-        )
+        let group = GroupId::new(&body.group)?;
+        Create::new(actor(), group, owner, body.name, body.description, 0)
     });
-    let describe = parse(body).and_then(|body: DescribeBody| {
-        let group = GroupId::new("g")?;
-        Describe::new(actor(), group, body.into())
+    let describe = parse(body).and_then(|body: crate::domain::Description| {
+        Describe::new(actor(), GroupId::new("g")?, body)
     });
-    let user = parse(body).and_then(|body: UserBody| {
-        let service = Identity {
-            actor: actor(),
-            subject: UserId::new("s")?,
-        };
-        for_whom(&service, "user", body.user.as_deref())
-    });
+    let user =
+        parse(body).and_then(|body: UserBody| body.user.as_deref().map(UserId::new).transpose());
     let users = parse(body).and_then(|body: UsersBody| users_of(&body));
     let role = parse(body).and_then(|body: RoleBody| Role::parse(&body.role));
     create.is_ok() || describe.is_ok() || user.is_ok() || users.is_ok() || role.is_ok()
-}
-
-/// The user for whom something is done: users act for themselves, a service
-/// says for whom.
-fn for_whom(identity: &Identity, field: &str, named: Option<&str>) -> Result<UserId, Refusal> {
-    match (&identity.actor, named) {
-        (Actor::User(user), None) => Ok(user.clone()),
-        (Actor::User(user), Some(named)) if named == user.as_str() => Ok(user.clone()),
-        (Actor::User(_), Some(_)) => {
-            Err(Refusal::new(Code::Forbidden, "you may do this for yourself only").at(field))
-        }
-        (Actor::Service, Some(named)) => UserId::new(named).map_err(|no| no.at(field)),
-        (Actor::Service, None) => Err(Refusal::invalid(
-            field,
-            "a service has to say for which user it acts",
-        )),
-    }
 }
 
 fn users_of(body: &UsersBody) -> Result<Vec<UserId>, Refusal> {
@@ -267,166 +166,251 @@ fn users_of(body: &UsersBody) -> Result<Vec<UserId>, Refusal> {
         .collect()
 }
 
-pub(super) async fn create<S: Store>(State(app): State<Arc<App<S>>>, request: Request) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (identity, body) = read::<_, CreateBody>(&app, request, None).await?;
-        let group = GroupId::new(&body.group)?;
-        let owner = match (&identity.actor, &body.owner) {
-            (Actor::Service, None) => None,
-            (_, owner) => Some(for_whom(&identity, "owner", owner.as_deref())?),
-        };
-        let at_ms = app.directory.now_ms();
-        let (actor, id) = (identity.actor.clone(), group.clone());
-        let operation = Create::new(actor, id, owner, body.name, body.description, at_ms)?;
-        let changed = app.directory.create(operation).await?;
-        Ok(Done::new(&identity, Some(&group), &changed))
+pub(super) async fn create<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let body: CreateBody = call.body()?;
+    let group = GroupId::new(&body.group)?;
+    let owner = match (&call.identity.actor, &body.owner) {
+        (Actor::Service, None) => None,
+        (_, owner) => Some(call.for_whom("owner", owner.as_deref())?),
     };
-    done(terms, StatusCode::CREATED, run.await).await
+    let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
+    let write = Create::new(actor, group, owner, body.name, body.description, at_ms)?;
+    let write = write.with_avatar(body.avatar)?.with_rules(body.rules);
+    let written = app.directory.write(write, &call.conditions()?).await?;
+    let nothing = |()| Nothing {};
+    Ok(call
+        .wrote(&app, StatusCode::CREATED, written, nothing)
+        .await)
 }
 
-pub(super) async fn describe<S: Store>(
-    State(app): State<Arc<App<S>>>,
-    path: Named<String>,
-    request: Request,
-) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (identity, body) = read::<_, DescribeBody>(&app, request, None).await?;
-        let group = group_of(path)?;
-        let actor = identity.actor.clone();
-        let operation = Describe::new(actor, group.clone(), body.into())?;
-        let changed = app.directory.describe(operation).await?;
-        Ok(Done::new(&identity, Some(&group), &changed))
-    };
-    done(terms, StatusCode::OK, run.await).await
+pub(super) async fn describe<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, description) = (call.group()?, call.body()?);
+    let conditions = call.conditions_on(group.members(), &ItemId::header())?;
+    let write = Describe::new(call.identity.actor.clone(), group, description)?;
+    call.done(&app, write, &conditions).await
 }
 
-pub(super) async fn dismiss<S: Store>(
-    State(app): State<Arc<App<S>>>,
-    path: Named<String>,
-    request: Request,
-) -> Response {
-    let (terms, headers) = head(request);
-    let run = async {
-        let identity = app.identify(&headers)?;
-        let operation = Dismiss {
-            actor: identity.actor.clone(),
-            group: group_of(path)?,
-        };
-        let changed = app.directory.dismiss(operation).await?;
-        Ok(Done::new(&identity, None, &changed))
+pub(super) async fn dismiss<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let group = call.group()?;
+    let conditions = call.conditions_on(group.members(), &ItemId::header())?;
+    let write = Dismiss {
+        actor: call.identity.actor.clone(),
+        group,
     };
-    done(terms, StatusCode::OK, run.await).await
+    call.done(&app, write, &conditions).await
 }
 
-pub(super) async fn join<S: Store>(
-    State(app): State<Arc<App<S>>>,
-    path: Named<String>,
-    request: Request,
-) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (identity, body) = read(&app, request, Some(UserBody::default())).await?;
-        let group = group_of(path)?;
-        let user = for_whom(&identity, "user", body.user.as_deref())?;
-        if !app.config.open_join && identity.actor != Actor::Service {
-            return Err(Refusal::new(
-                Code::Forbidden,
-                "one enters a group here by invitation",
-            ));
-        }
-        let (actor, id, at_ms) = (
-            identity.actor.clone(),
-            group.clone(),
-            app.directory.now_ms(),
-        );
-        let operation = Join::new(actor, id, user, String::new(), String::new(), at_ms)?;
-        let changed = app.directory.join(operation).await?;
-        Ok(Done::new(&identity, Some(&group), &changed))
-    };
-    done(terms, StatusCode::OK, run.await).await
+pub(super) async fn join<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let body: JoinBody = call.body_or_default()?;
+    let (group, user) = (call.group()?, call.for_whom("user", body.user.as_deref())?);
+    let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
+    let write = Join::new(actor, group, user, body.message, body.source, at_ms)?;
+    if !app.config.open_join && call.identity.actor != Actor::Service {
+        let message = "one enters a group here by invitation";
+        return Err(Refusal::new(Code::Forbidden, message));
+    }
+    let written = app.directory.write(write, &call.conditions()?).await?;
+    let became = |outcome| Became { outcome };
+    Ok(call.wrote(&app, StatusCode::OK, written, became).await)
 }
 
-pub(super) async fn leave<S: Store>(
-    State(app): State<Arc<App<S>>>,
-    path: Named<String>,
-    request: Request,
-) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (identity, body) = read(&app, request, Some(UserBody::default())).await?;
-        let operation = Leave {
-            actor: identity.actor.clone(),
-            group: group_of(path)?,
-            user: for_whom(&identity, "user", body.user.as_deref())?,
-        };
-        let changed = app.directory.leave(operation).await?;
-        Ok(Done::new(&identity, None, &changed))
+pub(super) async fn leave<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let body: UserBody = call.body_or_default()?;
+    let write = Leave {
+        actor: call.identity.actor.clone(),
+        group: call.group()?,
+        user: call.for_whom("user", body.user.as_deref())?,
     };
-    done(terms, StatusCode::OK, run.await).await
+    let written = app.directory.write(write, &call.conditions()?).await?;
+    let nothing = |_| Nothing {};
+    Ok(call.wrote(&app, StatusCode::OK, written, nothing).await)
 }
 
-pub(super) async fn invite<S: Store>(
-    State(app): State<Arc<App<S>>>,
-    path: Named<String>,
-    request: Request,
-) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (identity, body) = read::<_, UsersBody>(&app, request, None).await?;
-        let (group, users) = (group_of(path)?, users_of(&body)?);
-        let invited = app.directory.invite(&identity.actor, &group, &users);
-        let BatchOutcome { outcomes, changed } = invited.await?;
-        let done = Done::new(&identity, Some(&group), &changed);
-        Ok(
-            done.with_results(&users, &outcomes, |outcome: &InviteOutcome| {
-                outcome.as_str()
-            }),
+pub(super) async fn invite<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, users) = (call.group()?, users_of(&call.body()?)?);
+    let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
+    let write = |users| Invite {
+        actor: actor.clone(),
+        group: group.clone(),
+        users,
+        at_ms,
+    };
+    let conditions = call.conditions()?;
+    let written = app
+        .directory
+        .write_in_batches("users", &users, &conditions, write);
+    let written = written.await?;
+    let results = |outcomes| Results::new(&users, outcomes);
+    Ok(call.wrote(&app, StatusCode::OK, written, results).await)
+}
+
+pub(super) async fn remove<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, users) = (call.group()?, users_of(&call.body()?)?);
+    let actor = call.identity.actor.clone();
+    let write = |users| Remove {
+        actor: actor.clone(),
+        group: group.clone(),
+        users,
+    };
+    let conditions = call.conditions()?;
+    let written = app
+        .directory
+        .write_in_batches("users", &users, &conditions, write);
+    let written = written.await?;
+    let results = |outcomes| Results::new(&users, outcomes);
+    Ok(call.wrote(&app, StatusCode::OK, written, results).await)
+}
+
+pub(super) async fn announce<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, AnnounceBody { text }) = (call.group()?, call.body()?);
+    let conditions = call.conditions_on(group.members(), &ItemId::header())?;
+    let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
+    let write = Announce::new(actor, group, text, at_ms)?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn mute<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, MuteGroupBody { muted }) = (call.group()?, call.body()?);
+    let conditions = call.conditions_on(group.members(), &ItemId::header())?;
+    let actor = call.identity.actor.clone();
+    let write = MuteGroup {
+        actor,
+        group,
+        muted,
+    };
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn set_rules<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, rules) = (call.group()?, call.body()?);
+    let conditions = call.conditions_on(group.members(), &ItemId::header())?;
+    let write = SetRules::new(call.identity.actor.clone(), group, rules)?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn transfer<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, TransferBody { to }) = (call.group()?, call.body()?);
+    let to = UserId::new(&to).map_err(|no| no.at("to"))?;
+    let actor = call.identity.actor.clone();
+    let write = Transfer { actor, group, to };
+    call.done(&app, write, &call.conditions()?).await
+}
+
+/// The group and the member that the path names, and the conditions on the member.
+fn member(call: &Call) -> Result<(Actor, GroupId, UserId, Conditions), Refusal> {
+    let (group, user) = (call.group()?, UserId::new(call.named("user"))?);
+    let conditions = call.conditions_on(group.members(), user.as_item())?;
+    Ok((call.identity.actor.clone(), group, user, conditions))
+}
+
+pub(super) async fn set_role<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = member(&call)?;
+    let body: RoleBody = call.body()?;
+    let write = SetRole {
+        actor,
+        group,
+        user,
+        role: Role::parse(&body.role)?,
+    };
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn mute_member<S: Store>(
+    app: Arc<App<S>>,
+    call: Call,
+) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = member(&call)?;
+    let MuteMemberBody { until_ms } = call.body()?;
+    let write = MuteMember::new(actor, group, user, until_ms, app.directory.now_ms())?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn set_nickname<S: Store>(
+    app: Arc<App<S>>,
+    call: Call,
+) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = member(&call)?;
+    let NicknameBody { nickname } = call.body()?;
+    let write = SetNickname::new(actor, group, user, nickname)?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn set_member_extra<S: Store>(
+    app: Arc<App<S>>,
+    call: Call,
+) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = member(&call)?;
+    let MemberExtraBody { extra } = call.body()?;
+    let write = SetMemberExtra {
+        actor,
+        group,
+        user,
+        extra,
+    };
+    call.done(&app, write, &conditions).await
+}
+
+/// The group and the applicant that the path names, and the conditions on the
+/// application.
+fn application(call: &Call) -> Result<(Actor, GroupId, UserId, Conditions), Refusal> {
+    let (group, user) = (call.group()?, UserId::new(call.named("user"))?);
+    let conditions = call.conditions_on(group.join_requests(), user.as_item())?;
+    Ok((call.identity.actor.clone(), group, user, conditions))
+}
+
+pub(super) async fn approve<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = application(&call)?;
+    let at_ms = app.directory.now_ms();
+    let write = Approve {
+        actor,
+        group,
+        user,
+        at_ms,
+    };
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn reject<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (actor, group, user, conditions) = application(&call)?;
+    let AnswerBody { answer } = call.body_or_default()?;
+    let write = Reject::new(actor, group, user, answer, app.directory.now_ms())?;
+    call.done(&app, write, &conditions).await
+}
+
+pub(super) async fn withdraw<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let (group, user) = (call.group()?, UserId::new(call.named("user"))?);
+    let conditions = call.conditions_on(user.sent_join_requests(), group.as_item())?;
+    let actor = call.identity.actor.clone();
+    let write = Withdraw { actor, group, user };
+    call.done(&app, write, &conditions).await
+}
+
+/// What a group says about itself.
+pub(super) async fn group<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    let group = call.group()?;
+    let header = app
+        .reader
+        .header(&call.identity.actor, &group.members())
+        .await;
+    let (head, header) = header.map_err(no_group)?;
+    let answer = GroupAnswer {
+        group: group.to_string(),
+        members: head.map(|head| head.count.saturating_sub(1)),
+        profile: profile_of(&header.payload)?,
+    };
+    let response = reply::json(call.terms, StatusCode::OK, answer).await;
+    Ok(super::call::tagged(response, header.stamp))
+}
+
+/// Whether a group does not exist or is none of the reader's business is told
+/// with the same words.
+pub(super) fn no_group(no: Refusal) -> Refusal {
+    match no.code {
+        Code::Forbidden | Code::NotFound => Refusal::new(
+            Code::GroupNotFound,
+            "there is no such group, or you are not a member of it",
         )
-    };
-    done(terms, StatusCode::OK, run.await).await
-}
-
-pub(super) async fn remove<S: Store>(
-    State(app): State<Arc<App<S>>>,
-    path: Named<String>,
-    request: Request,
-) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (identity, body) = read::<_, UsersBody>(&app, request, None).await?;
-        let (group, users) = (group_of(path)?, users_of(&body)?);
-        let removed = app.directory.remove(&identity.actor, &group, &users);
-        let BatchOutcome { outcomes, changed } = removed.await?;
-        let done = Done::new(&identity, Some(&group), &changed);
-        Ok(
-            done.with_results(&users, &outcomes, |outcome: &RemoveOutcome| {
-                outcome.as_str()
-            }),
-        )
-    };
-    done(terms, StatusCode::OK, run.await).await
-}
-
-pub(super) async fn set_role<S: Store>(
-    State(app): State<Arc<App<S>>>,
-    path: Named<(String, String)>,
-    request: Request,
-) -> Response {
-    let terms = terms(&request);
-    let run = async {
-        let (identity, body) = read::<_, RoleBody>(&app, request, None).await?;
-        let (group, user) = named(path)?;
-        let group = GroupId::new(&group)?;
-        let operation = SetRole {
-            actor: identity.actor.clone(),
-            group: group.clone(),
-            user: UserId::new(&user)?,
-            role: Role::parse(&body.role)?,
-        };
-        let changed = app.directory.set_role(operation).await?;
-        Ok(Done::new(&identity, Some(&group), &changed))
-    };
-    done(terms, StatusCode::OK, run.await).await
+        .at("group"),
+        _ => no,
+    }
 }

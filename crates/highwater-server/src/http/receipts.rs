@@ -1,6 +1,7 @@
 //! `POST /v1/receipts`: what devices tell of their repairs; and
 //! `GET /v1/admin/receipts`: what was told last.
 
+use super::call::Call;
 use super::negotiate::request_format;
 use super::{App, admin, body, coding, reply, terms};
 use crate::receipts::Kept;
@@ -10,7 +11,9 @@ use highwater_protocol::message::{Receipts, Standing};
 use highwater_protocol::{Digest, Point, Refusal, shape, wire};
 use highwater_store::Store;
 use http::StatusCode;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Receipts that one answer shows at most.
@@ -40,17 +43,26 @@ async fn take<S: Store>(app: &App<S>, request: Request) -> Result<wire::Receipts
     })
 }
 
-pub(super) async fn last<S: Store>(State(app): State<Arc<App<S>>>, request: Request) -> Response {
-    let (terms, headers) = super::head(request);
-    match admin::service(&app, &headers) {
-        Ok(_) => {
-            let kept = app.receipts.last(SHOWN_MAX);
-            let receipts: Vec<Value> = kept.iter().map(shown).collect();
-            let answer = json!({ "wanted": app.receipts.wants_any(), "receipts": receipts });
-            reply::json(terms, StatusCode::OK, answer).await
-        }
-        Err(no) => reply::refusal(terms, no),
-    }
+/// What devices told of their repairs.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Told {
+    /// Whether devices are asked to tell.
+    wanted: bool,
+    /// The last 1,000, the newest first; docs/operations.md has their fields.
+    #[schemars(with = "Vec<Map<String, Value>>")]
+    receipts: Vec<Value>,
+}
+
+/// What was told last.
+pub(super) async fn last<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
+    admin::service(&call)?;
+    let kept = app.receipts.last(SHOWN_MAX);
+    let receipts = kept.iter().map(shown).collect();
+    let answer = Told {
+        wanted: app.receipts.wants_any(),
+        receipts,
+    };
+    Ok(reply::json(call.terms, StatusCode::OK, answer).await)
 }
 
 fn shown(kept: &Kept) -> Value {

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use highwater_protocol::codec::Format;
+use highwater_protocol::problem::{PROBLEM_JSON, Problem};
 use highwater_protocol::{Code, Refusal, wire};
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -25,7 +26,7 @@ where
     let bytes = message.encoded_len();
     let work = move || compressed(terms.coding, terms.format.encode(&message));
     let (coding, body) = coding::off_thread(bytes, work).await;
-    with_body(status, terms.format, coding, body)
+    with_body(status, terms.format.content_type(), coding, body)
 }
 
 /// Answers with JSON, whatever the form that was asked for.
@@ -33,12 +34,18 @@ pub(super) async fn json<T>(terms: Terms, status: StatusCode, value: T) -> Respo
 where
     T: Serialize + Send + 'static,
 {
-    let body = serde_json::to_vec(&value)
-        .unwrap_or_else(|error| unreachable!("an answer is always JSON: {error}"));
+    let body = to_json(&value);
     let bytes = body.len();
-    let work = move || compressed(terms.coding, body.into());
+    let work = move || compressed(terms.coding, body);
     let (coding, body) = coding::off_thread(bytes, work).await;
-    with_body(status, Format::Json, coding, body)
+    with_body(status, Format::Json.content_type(), coding, body)
+}
+
+/// A value as JSON.
+pub(super) fn to_json<T: Serialize>(value: &T) -> Bytes {
+    serde_json::to_vec(value)
+        .unwrap_or_else(|error| unreachable!("an answer is always JSON: {error}"))
+        .into()
 }
 
 /// Answers with plain text.
@@ -49,14 +56,23 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String)
     response
 }
 
-/// Answers with a refusal.
+/// Answers with a refusal: an `Error` in protobuf, problem details in JSON.
 pub(super) fn refusal(terms: Terms, refusal: Refusal) -> Response {
     let status = status(refusal.code);
     let code = refusal.code;
     let retry_after_s = refusal.retry_after_ms.div_ceil(1_000);
-    let body = terms.format.encode(&wire::Error::from(refusal));
+    let (content_type, body) = match terms.format {
+        Format::Protobuf => {
+            let body = terms.format.encode(&wire::Error::from(refusal));
+            (Format::Protobuf.content_type(), body)
+        }
+        Format::Json => {
+            let problem = Problem::new(refusal, status.as_u16());
+            (PROBLEM_JSON, to_json(&problem))
+        }
+    };
     let (coding, body) = compressed(terms.coding, body);
-    let mut response = with_body(status, terms.format, coding, body);
+    let mut response = with_body(status, content_type, coding, body);
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -105,11 +121,16 @@ fn compressed(coding: Coding, body: Bytes) -> (Coding, Bytes) {
     }
 }
 
-fn with_body(status: StatusCode, format: Format, coding: Coding, body: Bytes) -> Response {
+fn with_body(
+    status: StatusCode,
+    content_type: &'static str,
+    coding: Coding,
+    body: Bytes,
+) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    let content_type = HeaderValue::from_static(format.content_type());
+    let content_type = HeaderValue::from_static(content_type);
     headers.insert(CONTENT_TYPE, content_type);
     if coding != Coding::Identity {
         let coding = HeaderValue::from_static(coding.as_str());
@@ -119,7 +140,7 @@ fn with_body(status: StatusCode, format: Format, coding: Coding, body: Bytes) ->
 }
 
 /// The status that a code travels under, as `docs/protocol.md` lists them.
-const fn status(code: Code) -> StatusCode {
+pub(super) const fn status(code: Code) -> StatusCode {
     match code {
         Code::MissingToken | Code::InvalidToken | Code::ExpiredToken => StatusCode::UNAUTHORIZED,
         Code::Forbidden | Code::Blocked | Code::JoinRefused => StatusCode::FORBIDDEN,

@@ -189,7 +189,7 @@ async fn fields_of_a_sync() {
         let json = Format::Json.encode(&request);
         let headers = [("content-type", "application/json")];
         let reply = client.send("POST", "/v1/sync", &headers, &json).await;
-        assert_eq!(reply.header("content-type"), "application/json");
+        assert_eq!(reply.header("content-type"), "application/problem+json");
         assert_eq!(reply.refusal(), refused(status, code, field, limit));
     }
     // An unknown kind refuses its list alone.

@@ -21,7 +21,7 @@ async fn a_full_or_read_only_database_refuses_writes_and_serves_reads() {
         let reply = o.post("/v1/groups/g/members:invite", &body).await;
         assert_eq!((reply.status, reply.code().as_str()), (503, "read_only"));
         assert_eq!(reply.header("retry-after"), "10");
-        assert_eq!(reply.json()["retryAfterMs"], "10000");
+        assert_eq!(reply.json()["retry_after_ms"], 10_000);
         assert!(!reply.header("x-request-id").is_empty());
 
         // From memory and from the store, and in one piece.

@@ -153,7 +153,7 @@ async fn a_member_learns_of_a_dismissal_from_both_lists() {
 
     let mut owner = server.user("o").await;
     let reply = owner.send("DELETE", "/v1/groups/g", &[], &[]).await.ok();
-    assert_eq!(reply.json()["heads"][0]["owner"], "o");
+    assert_eq!(reply.json()["changes"][0]["owner"], "o");
     server.service().await.settled().await;
     let gone = member.ask(since("members", "g", &group_copy)).await;
     assert_eq!(gone, Answer::Gone(GoneReason::Deleted));

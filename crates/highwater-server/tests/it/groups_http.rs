@@ -5,14 +5,15 @@ use highwater_protocol::kinds::{JoinedGroup, Payload as _};
 use highwater_protocol::message::Content;
 use serde_json::{Value, json};
 
-fn heads(answer: &Value) -> Vec<String> {
-    let heads = answer["heads"].as_array().unwrap().iter();
-    heads
-        .map(|head| {
+/// The lists that an answer tells of.
+pub(crate) fn changed(answer: &Value) -> Vec<String> {
+    let changes = answer["changes"].as_array().unwrap().iter();
+    changes
+        .map(|change| {
             format!(
                 "{}/{}",
-                head["kind"].as_str().unwrap(),
-                head["owner"].as_str().unwrap()
+                change["kind"].as_str().unwrap(),
+                change["owner"].as_str().unwrap()
             )
         })
         .collect()
@@ -26,25 +27,34 @@ async fn a_group_lives_its_life_over_http() {
     let created = o.post("/v1/groups", &body).await;
     assert_eq!(created.status, 201);
     let created = created.json();
-    assert_eq!(heads(&created), ["groups/o", "members/org/team"]);
-    assert_eq!(created["heads"][1]["version"], 2);
-    assert_eq!(created["heads"][1]["count"], 2);
-    assert_eq!(created["heads"][1]["lineage"].as_str().unwrap().len(), 16);
-    assert_eq!(created["heads"][1]["digest"].as_str().unwrap().len(), 32);
+    assert_eq!(changed(&created), ["groups/o", "members/org/team"]);
+    assert_eq!(created["changes"][1]["from"], 0);
+    assert_eq!(created["changes"][1]["version"], 2);
+    let items = &created["changes"][1]["items"];
+    assert_eq!(items[0]["id"], "");
+    assert_eq!(items[0]["item"]["description"], "all of us");
+    assert_eq!(items[1]["id"], "o");
+    assert_eq!(items[1]["item"]["role"], "owner");
+    assert_eq!(created["changes"][1]["count"], 2);
+    assert_eq!(created["changes"][1]["lineage"].as_str().unwrap().len(), 16);
+    assert_eq!(created["changes"][1]["digest"].as_str().unwrap().len(), 32);
 
     // A user sees their own list and the group's, nobody else's.
     server.hands.move_on(1_000);
     let joined = m
         .send("POST", "/v1/groups/org%2Fteam/members:join", &[], &[])
         .await;
-    assert_eq!(heads(&joined.ok().json()), ["groups/m", "members/org/team"]);
+    assert_eq!(
+        changed(&joined.ok().json()),
+        ["groups/m", "members/org/team"]
+    );
     let invited = json!({"users": ["a", "m", "b"]});
     let invited = o
         .post("/v1/groups/org%2Fteam/members:invite", &invited)
         .await
         .ok()
         .json();
-    assert_eq!(heads(&invited), ["members/org/team"]);
+    assert_eq!(changed(&invited), ["members/org/team"]);
     assert_eq!(
         invited["results"],
         json!([
@@ -60,18 +70,18 @@ async fn a_group_lives_its_life_over_http() {
         .await
         .ok()
         .json();
-    assert_eq!(heads(&named), ["members/org/team"]);
+    assert_eq!(changed(&named), ["members/org/team"]);
     let profile = m.get("/v1/groups/org%2Fteam").await.ok().json();
-    assert_eq!(
-        profile,
-        json!({
-            "group": "org/team",
-            "name": "New",
-            "description": "all of us",
-            "created_at_ms": crate::kit::NOW_MS,
-            "members": 4,
-        })
-    );
+    let expected = json!({
+        "group": "org/team",
+        "name": "New",
+        "description": "all of us",
+        "created_at_ms": crate::kit::NOW_MS,
+        "members": 4,
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(profile[name], *value, "{name}");
+    }
 
     let role = json!({"role": "admin"});
     o.json("PUT", "/v1/groups/org%2Fteam/members/m/role", &role)
@@ -105,13 +115,15 @@ async fn a_group_lives_its_life_over_http() {
         .await
         .ok()
         .json();
-    assert_eq!(heads(&left), ["groups/m"]);
+    assert_eq!(changed(&left), ["groups/m"]);
     let dismissed = o
         .send("DELETE", "/v1/groups/org%2Fteam", &[], &[])
         .await
         .ok()
         .json();
-    assert_eq!(heads(&dismissed), ["groups/o"]);
+    // (The group's own list ended: who may read it is not to be known any more.)
+    assert_eq!(changed(&dismissed), ["groups/o"]);
+    assert_eq!(dismissed["changes"][0]["deleted"], json!(["org/team"]));
     let again = o.send("DELETE", "/v1/groups/org%2Fteam", &[], &[]).await;
     assert_eq!(
         again.refusal(),
@@ -134,7 +146,7 @@ async fn nobody_acts_for_another_but_a_service() {
     let mut service = server.service().await;
     let created = service.post("/v1/groups", &body).await.ok().json();
     let written = ["conversations/o", "groups/o", "members/g"];
-    assert_eq!(heads(&created), written);
+    assert_eq!(changed(&created), written);
     for verb in ["join", "leave"] {
         let path = format!("/v1/groups/g/members:{verb}");
         let other = x.post(&path, &json!({"user": "o"})).await;
@@ -153,7 +165,7 @@ async fn nobody_acts_for_another_but_a_service() {
         .post("/v1/groups/g/members:join", &json!({"user": "x"}))
         .await
         .ok();
-    assert_eq!(heads(&own.json()), ["groups/x", "members/g"]);
+    assert_eq!(changed(&own.json()), ["groups/x", "members/g"]);
     service
         .post("/v1/groups/g/members:leave", &json!({"user": "y"}))
         .await
@@ -200,7 +212,7 @@ async fn a_thousand_users_are_invited_and_removed_at_once_and_no_more() {
         .ok()
         .json();
     assert_eq!(invited["results"].as_array().unwrap().len(), 1_000);
-    assert_eq!(invited["heads"][0]["count"], 1_002);
+    assert_eq!(invited["changes"][3]["count"], 1_002);
     assert_eq!(o.list("members", "g").await.rows.len(), 1_002);
     let path = "/v1/groups/g/members:remove";
     let removed = o
@@ -208,7 +220,7 @@ async fn a_thousand_users_are_invited_and_removed_at_once_and_no_more() {
         .await
         .ok()
         .json();
-    assert_eq!(removed["heads"][0]["count"], 2);
+    assert_eq!(removed["changes"][3]["count"], 2);
     server.end().await;
 }
 

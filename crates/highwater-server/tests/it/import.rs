@@ -5,7 +5,9 @@ use crate::rules::{assert_in_step, groups, members, rows};
 use highwater_protocol::kinds::{Circle, GroupProfile, JoinedGroup, Member, Payload as _, Role};
 use highwater_protocol::{Code, Refusal};
 use highwater_server::Metrics;
-use highwater_server::domain::{Changed, Directory, FanOut, GroupId, ImportRequest, UserId};
+use highwater_server::domain::{
+    Conditions, Directory, FanOut, GroupId, ImportRequest, UserId, Written,
+};
 use highwater_store::memory::MemoryStore;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -13,14 +15,14 @@ use std::sync::Arc;
 const AT: i64 = 1_534_997_499;
 
 /// Imports changes, given as a JSON array, and carries out what they queue.
-pub(crate) async fn import(store: &MemoryStore, changes: &str) -> Result<Changed, Refusal> {
+pub(crate) async fn import(store: &MemoryStore, changes: &str) -> Result<Written<()>, Refusal> {
     let line = format!(r#"{{"at":{AT},"changes":{changes}}}"#);
     let request = ImportRequest::parse(line.as_bytes())?;
     let fan_out = Arc::new(FanOut::new(store.clone()));
     let clock = Hands::new().clock();
     let metrics = Arc::new(Metrics::new());
     let directory = Directory::new(store.clone(), Arc::clone(&fan_out), clock.clone(), metrics);
-    let changed = directory.import(request).await;
+    let changed = directory.import(request, &Conditions::default()).await;
     fan_out.finish(&clock).await.unwrap();
     changed
 }
@@ -189,7 +191,7 @@ async fn batches_before_the_one_at_fault_stay_and_the_answer_says_how_many() {
             0
         )
     );
-    let message = reply.json()["message"].as_str().unwrap().to_owned();
+    let message = reply.json()["detail"].as_str().unwrap().to_owned();
     assert!(message.contains("the first 500 changes"), "{message}");
     // The group and 499 members.
     assert_eq!(service.list("members", "g").await.head.count, 500);
@@ -197,10 +199,11 @@ async fn batches_before_the_one_at_fault_stay_and_the_answer_says_how_many() {
     let rest = json!({"at": AT, "changes": joins(518..1_518)});
     let reply = service.post("/v1/admin/import", &rest).await.ok().json();
     assert_eq!(reply["applied"], 1_000);
-    let heads = reply["heads"].as_array().unwrap();
-    assert_eq!(heads.len(), 2_001);
-    assert_eq!(heads[2_000]["kind"], "members");
-    assert_eq!(heads[2_000]["count"], 1_500);
+    // Four transactions, of which each changed the group once.
+    let changes = reply["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 2_004);
+    assert_eq!(changes[2_003]["kind"], "members");
+    assert_eq!(changes[2_003]["count"], 1_500);
     server.end().await;
 }
 

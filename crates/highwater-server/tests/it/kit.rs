@@ -1,11 +1,13 @@
 //! A server to talk to, and a client that sees every byte.
 
+use crate::contract;
 use highwater_protocol::codec::Format;
 use highwater_protocol::message::{
     Answer, Cursor, ListAnswer, ListRequest, Position, Row, Scan, Snapshot, SyncRequest,
     SyncResponse,
 };
-use highwater_protocol::{ListKey, limits, wire};
+use highwater_protocol::problem::Problem;
+use highwater_protocol::{ListKey, Refusal, limits, wire};
 use highwater_server::auth::{Algorithm, Key, Keys, SERVICE_SCOPE, issue};
 use highwater_server::config::{Config, Layers};
 use highwater_server::{Clock, Server, Summary};
@@ -102,6 +104,12 @@ impl Running {
         issue(&self.key, user, None, NOW_MS / 1_000, 3_600).unwrap()
     }
 
+    /// A token that begins now, by the server's clock.
+    pub(crate) fn token_now(&self, user: &str) -> String {
+        let now_s = self.hands.0.load(Ordering::Relaxed) / 1_000;
+        issue(&self.key, user, None, now_s, 3_600).unwrap()
+    }
+
     pub(crate) fn service_token(&self) -> String {
         issue(
             &self.key,
@@ -170,13 +178,26 @@ impl Reply {
 
     /// Status, code, field and limit of a refusal.
     pub(crate) fn refusal(&self) -> (u16, String, String, u64) {
-        let error: wire::Error = match self.header("content-type") {
-            "application/x-protobuf" => prost::Message::decode(self.body.as_slice()).unwrap(),
-            _ => serde_json::from_slice(&self.body)
-                .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body))),
+        let error: Refusal = match self.header("content-type") {
+            "application/x-protobuf" => {
+                let error: wire::Error = prost::Message::decode(self.body.as_slice()).unwrap();
+                error.into()
+            }
+            "application/problem+json" => {
+                let problem = Problem::read(&self.body)
+                    .unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&self.body)));
+                assert_eq!(problem.status, self.status);
+                problem.into()
+            }
+            other => panic!("{other}: {}", String::from_utf8_lossy(&self.body)),
         };
         assert!(!error.message.is_empty());
-        (self.status, error.code, error.field, error.limit)
+        (
+            self.status,
+            error.code.to_string(),
+            error.field,
+            error.limit,
+        )
     }
 
     pub(crate) fn code(&self) -> String {
@@ -208,7 +229,9 @@ impl Client {
         body: &[u8],
     ) -> Reply {
         self.write(method, path, headers, body).await.unwrap();
-        self.read().await.expect("a response")
+        let reply = self.read().await.expect("a response");
+        contract::check(method, path, &reply);
+        reply
     }
 
     pub(crate) async fn write(

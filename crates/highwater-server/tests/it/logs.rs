@@ -131,13 +131,13 @@ async fn talk_and_look() {
             .find(is_it)
             .unwrap_or_else(|| panic!("{route} {status} is not in\n{text}"))
     };
-    let created = logged("groups", 201);
+    let created = logged("createGroup", 201);
     assert_eq!(created["request"], "from-the-proxy");
     assert_eq!(created["method"], "POST");
     assert_eq!(created["level"], "DEBUG");
     assert!(created["ms"].as_f64().unwrap() > 0.0);
     assert!(created["bytes"].as_u64().unwrap() > 0);
-    assert_eq!(logged("lists", 403)["level"], "INFO");
-    assert_eq!(logged("lists", 401)["level"], "INFO");
-    logged("lists", 200);
+    assert_eq!(logged("readList", 403)["level"], "INFO");
+    assert_eq!(logged("readList", 401)["level"], "INFO");
+    logged("readList", 200);
 }

@@ -4,6 +4,7 @@
 mod activity;
 mod audit;
 mod bad_input;
+mod contract;
 mod conversations;
 mod deleting;
 mod encodings;
@@ -27,3 +28,4 @@ mod rules;
 mod shutdown;
 mod sqlite;
 mod sync;
+mod transactions;

@@ -54,15 +54,15 @@ async fn health_readiness_and_figures_take_no_token() {
     );
     let text = String::from_utf8(reply.body).unwrap();
     for line in [
-        "highwater_http_requests_total{route=\"groups/invite\",status=\"200\"} 1",
-        "highwater_http_requests_total{route=\"lists\",status=\"403\"} 1",
+        "highwater_http_requests_total{route=\"inviteMembers\",status=\"200\"} 1",
+        "highwater_http_requests_total{route=\"readList\",status=\"403\"} 1",
         "highwater_http_requests_in_flight 1",
         "highwater_connections 2",
         "highwater_writes_total 1",
         "highwater_store_writable 1",
         "highwater_jobs 0",
         "highwater_oldest_job_age_seconds 0",
-        "highwater_http_request_duration_seconds_count{route=\"lists\"} 2",
+        "highwater_http_request_duration_seconds_count{route=\"readList\"} 2",
         "# EOF",
     ] {
         assert!(text.contains(line), "{line:?} is not in\n{text}");

@@ -4,13 +4,14 @@ use super::{ACTIVITIES_PER_REQUEST, MENTIONS_PER_MESSAGE, RECIPIENTS_PER_REQUEST
 use crate::domain::people::check_text;
 use crate::domain::permissions::OnUser;
 use crate::domain::words::{PREVIEW_BYTES, SYSTEM_NAME_BYTES};
-use crate::domain::{Actor, Changed, GroupId, UserId};
+use crate::domain::{Actor, GroupId, UserId};
 use highwater_protocol::kinds::LastMessage;
 use highwater_protocol::{Code, Refusal};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The last message of a conversation, as a request says it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActivityBody {
     /// In which conversation.
     pub conversation: ActivityConversation,
@@ -33,7 +34,7 @@ pub struct ActivityBody {
 }
 
 /// Which conversation: exactly one of `user`, `group` and `system`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActivityConversation {
     /// The two users of a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,7 +84,7 @@ pub struct ReportActivity {
 }
 
 /// What became of one entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum ActivityOutcome {
     /// It is written.
@@ -108,15 +109,13 @@ pub enum ActivityOutcome {
 }
 
 /// What became of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reported {
     /// Whether anything was to be written: not, if an entry is refused and the
     /// request did not ask for the others.
     pub applied: bool,
     /// One for each entry.
     pub outcomes: Vec<ActivityOutcome>,
-    /// What changed.
-    pub changed: Changed,
 }
 
 /// Where an entry stands in the request.

@@ -11,6 +11,7 @@ use crate::domain::{Actor, GroupId, UserId, ranks};
 use highwater_protocol::kinds::{JoinPolicy, JoinRequest, Member, RequestState};
 use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::{Write, WriteTxn};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A user wants to be in a group. Its join policy says whether they are, apply,
@@ -32,7 +33,7 @@ pub struct Join {
 }
 
 /// What became of a user who wants to be in a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JoinOutcome {
     /// They are in.
@@ -95,7 +96,7 @@ pub struct Invite {
 }
 
 /// What became of one invited user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InviteOutcome {
     /// They are in.
@@ -184,19 +185,6 @@ impl Reject {
             answer,
             at_ms,
         })
-    }
-}
-
-impl InviteOutcome {
-    /// The outcome as an answer names it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::AlreadyMember => "already_member",
-            Self::Blocked => "blocked",
-            Self::UserNotFound => "user_not_found",
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::{Actor, BATCH, GroupId, UserId};
 use highwater_protocol::kinds::{Extra, Member, Role};
 use highwater_protocol::{Code, ListKey, Refusal};
 use highwater_store::{Write, WriteTxn};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A user leaves a group. With its last member the group ends.
@@ -34,7 +35,7 @@ pub struct Remove {
 }
 
 /// What became of one user to remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RemoveOutcome {
     /// They are out.
@@ -158,19 +159,6 @@ impl SetNickname {
             user,
             nickname,
         })
-    }
-}
-
-impl RemoveOutcome {
-    /// The outcome as an answer names it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Removed => "removed",
-            Self::NotMember => "not_member",
-            Self::Forbidden => "forbidden",
-            Self::OwnerRequired => "owner_required",
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use highwater_protocol::kinds::{Announcement, Circle, Extra, GroupProfile, JoinPolicy};
 use highwater_protocol::{ItemId, ListKey, Rank, Refusal};
 use highwater_store::{Write, WriteTxn};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// New words for a group, by its owner or an admin.
@@ -25,7 +26,7 @@ pub struct Describe {
 }
 
 /// What a group says about itself. `None`: as it was.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Description {
     /// 1 to 256 bytes.
     #[serde(default)]
@@ -77,7 +78,7 @@ pub struct SetRules {
 }
 
 /// The rules of a group. `None`: as it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rules {
     /// Who may join.
     #[serde(default)]

@@ -1,0 +1,202 @@
+//! Lists for those who keep no copy: an item, or a page of items, in JSON.
+
+use super::call::{Call, tagged};
+use super::items::Entry;
+use super::{App, reply};
+use crate::domain::{GroupId, UserId};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use highwater_core::reads::Item;
+use highwater_protocol::kinds::{self, Payload};
+use highwater_protocol::{Code, ItemId, ListKey, OrderKey, Rank, Refusal, limits};
+use highwater_store::Store;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Items of a page that is asked for without a limit.
+const PAGE_ITEMS: usize = 100;
+
+/// A page of a list.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Page<P> {
+    /// Where the list stands as this page is read.
+    head: ShownHead,
+    /// In the order of the list, without its header.
+    items: Vec<Entry<P>>,
+    /// What `after` takes to go on; left out: the list ends here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// Where a list stands.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ShownHead {
+    /// Which life of the list: 16 hexadecimal digits.
+    lineage: String,
+    version: u64,
+    /// What its elements sum to: 32 hexadecimal digits.
+    digest: String,
+    /// How many elements it has, the header included.
+    count: u64,
+}
+
+/// Which list of a user or group an operation reads.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    User(fn(&UserId) -> ListKey),
+    Group(fn(&GroupId) -> ListKey),
+}
+
+impl Of {
+    fn list(self, call: &Call) -> Result<ListKey, Refusal> {
+        match self {
+            Self::User(list) => Ok(list(&UserId::new(call.named("user"))?)),
+            Self::Group(list) => Ok(list(&call.group()?)),
+        }
+    }
+
+    /// What a reader is told who may not read it.
+    fn refused(self, no: Refusal) -> Refusal {
+        match (self, no.code) {
+            // Members who may not see the others know of the group.
+            (Self::Group(_), Code::Forbidden) if no.field == "group" => no,
+            (Self::Group(_), Code::Forbidden | Code::NotFound) => no_group(),
+            (Self::User(_), Code::Forbidden) => no.at("user"),
+            (Self::User(_), Code::NotFound) => {
+                Refusal::new(Code::UserNotFound, "there is no such user").at("user")
+            }
+            _ => no,
+        }
+    }
+}
+
+/// A page of the list.
+pub(super) async fn page<S, P>(app: Arc<App<S>>, call: Call, of: Of) -> Result<Response, Refusal>
+where
+    S: Store,
+    P: Payload + Serialize + Send + 'static,
+{
+    let list = of.list(&call)?;
+    let limit = limit(call.query("limit")?)?;
+    let after = call.query("after")?.as_deref().map(cursor).transpose()?;
+    let rows = limit + usize::from(after.is_none());
+    let page = app
+        .reader
+        .page(&call.identity.actor, &list, after.as_ref(), rows);
+    let (head, page) = page.await.map_err(|no| of.refused(no))?;
+    // A group that exists says something about itself.
+    if head.count == 0 && list.kind.as_str() == kinds::MEMBERS {
+        return Err(no_group());
+    }
+    let mut items: Vec<Item> = page.rows;
+    items.retain(|item| !item.id.is_header());
+    items.truncate(limit);
+    let last = items
+        .last()
+        .map(|item| OrderKey::new(item.rank.clone(), item.id.clone()));
+    let next = page.next.and(last).map(|last| written(&last));
+    let head = head.announced();
+    let answer = Page::<P> {
+        head: ShownHead {
+            lineage: head.point.lineage.to_string(),
+            version: head.point.version.get(),
+            digest: head.digest.to_string(),
+            count: head.count,
+        },
+        items: items.iter().filter_map(Entry::of).collect(),
+        next,
+    };
+    Ok(reply::json(call.terms, StatusCode::OK, answer).await)
+}
+
+/// An item of the list: that which the path names as `id`; without: the header.
+pub(super) async fn item<S, P>(
+    app: Arc<App<S>>,
+    call: Call,
+    of: Of,
+    id: Option<&'static str>,
+) -> Result<Response, Refusal>
+where
+    S: Store,
+    P: Payload + Serialize + Send + 'static,
+{
+    let list = of.list(&call)?;
+    let item = match id {
+        Some(id) => ItemId::new(call.named(id)).map_err(|no| no.at(id))?,
+        None => ItemId::header(),
+    };
+    let found = app.reader.item(&call.identity.actor, &list, &item).await;
+    let found = found.map_err(|no| of.refused(no))?;
+    let none = || Refusal::new(Code::NotFound, "there is no such item").at(id.unwrap_or("user"));
+    let found = found.ok_or_else(none)?;
+    if call.holds(found.stamp) {
+        return Ok(call.not_modified(found.stamp));
+    }
+    let unreadable = || Refusal::new(Code::Internal, "the item cannot be read");
+    let entry = Entry::<P>::of(&found).ok_or_else(unreadable)?;
+    let response = reply::json(call.terms, StatusCode::OK, entry).await;
+    Ok(tagged(response, found.stamp))
+}
+
+/// Whether a group does not exist or is none of the reader's business is told
+/// with the same words.
+fn no_group() -> Refusal {
+    let message = "there is no such group, or you are not a member of it";
+    Refusal::new(Code::GroupNotFound, message).at("group")
+}
+
+fn limit(sent: Option<String>) -> Result<usize, Refusal> {
+    let Some(sent) = sent else {
+        return Ok(PAGE_ITEMS);
+    };
+    match sent.parse() {
+        Ok(limit @ 1..=limits::PAGE_ROWS) => Ok(limit),
+        Ok(limit) if limit > limits::PAGE_ROWS => {
+            Err(Refusal::too_many("limit", limit, limits::PAGE_ROWS))
+        }
+        _ => Err(Refusal::invalid(
+            "limit",
+            "a limit is a number from 1 to 1000",
+        )),
+    }
+}
+
+/// A place in a list, as an address has it: the rank's length, rank and id.
+fn written(place: &OrderKey) -> String {
+    let (rank, id) = (place.rank.as_bytes(), place.id.as_str().as_bytes());
+    let length = u16::try_from(rank.len()).unwrap_or_else(|_| unreachable!("ranks are short"));
+    URL_SAFE_NO_PAD.encode([&length.to_be_bytes(), rank, id].concat())
+}
+
+fn cursor(text: &str) -> Result<OrderKey, Refusal> {
+    let read = || {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        let (rank, id) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let id = ItemId::new_or_header(str::from_utf8(id).ok()?).ok()?;
+        Some(OrderKey::new(Rank::new(rank.to_vec()).ok()?, id))
+    };
+    let message = "after takes what an answer gave as next, unchanged";
+    read().ok_or_else(|| Refusal::invalid("after", message))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_and_anything_else_is_refused() {
+        let place = OrderKey::new(
+            Rank::new(vec![0, 255]).unwrap(),
+            ItemId::new("u/é").unwrap(),
+        );
+        assert_eq!(cursor(&written(&place)).unwrap(), place);
+        for bad in ["", "x", "AAAA=", "__8A", "AAD_"] {
+            assert_eq!(cursor(bad).unwrap_err().field, "after", "{bad}");
+        }
+    }
+}
