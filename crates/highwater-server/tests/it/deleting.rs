@@ -3,13 +3,13 @@
 use crate::faulty::Faulty;
 use crate::kit::{Hands, Running, key, since, store};
 use crate::people::{
-    accept, assert_people_in_step, block, converse, delete, describe, fan_out, ids, item,
-    make_friends, named, put, reject, request,
+    Put, PutAll, accept, assert_people_in_step, block, converse, delete, describe, fan_out, ids,
+    item, make_friends, named, put, reject, request,
 };
 use crate::rules::{assert_in_step, create, groups, invite, join, members, rows, run, set_role};
 use highwater_protocol::Code;
 use highwater_protocol::kinds::{
-    Conversation, ConversationState, JoinRequest, Member, Payload as _, Role,
+    Conversation, ConversationState, ConversationType, JoinRequest, Member, Payload as _, Role,
 };
 use highwater_protocol::message::{Answer, GoneReason};
 use highwater_server::domain::FanOut;
@@ -182,4 +182,36 @@ async fn a_user_of_the_same_id_begins_anew() {
     let talk: Conversation = item(&store, "conversations", "talks", "u:u").await;
     assert_ne!(talk.name, "Ulla");
     assert_people_in_step(&store).await;
+}
+
+/// A write that began before may still come: of whatever it names, nobody is held
+/// by one who is gone.
+#[tokio::test]
+async fn what_comes_between_is_taken_along() {
+    let conversation = Conversation {
+        r#type: ConversationType::User,
+        ..Conversation::default()
+    };
+    for writes in 0..12 {
+        let put = |kind: &str, owner: &str, id: &str, payload| Put {
+            list: key(kind, owner),
+            id: id.to_owned(),
+            payload,
+        };
+        let puts = PutAll(vec![
+            put("conversations", "u", "u:late", conversation.encode()),
+            put("holders", "late", "u", vec![16]),
+        ]);
+        let store = at_home().await;
+        run(&store, delete("u")).await.unwrap();
+        let intruded = Faulty::new(&store).with_intrusion(writes, puts);
+        let fan_out = FanOut::new(intruded);
+        fan_out.finish(&Hands::new().clock()).await.unwrap();
+        if ids(&store, "conversations", "u").await.is_empty() {
+            assert_gone(&store).await;
+        } else {
+            // It came after the end, to a user of the same id.
+            assert_people_in_step(&store).await;
+        }
+    }
 }
