@@ -1,10 +1,14 @@
-//! The rules: what a group is, who may change it, and who may read which list.
+//! The rules: what users are to each other, what a group is and a conversation, who
+//! may change it, and who may read which list.
 //!
-//! Two kinds of list hold it all. `groups` of a user are the groups that they
-//! joined; `members` of a group are the users in it, with the group's profile
-//! as the header. A group exists exactly while its `members` list is live. Each
-//! change of membership writes both lists in one transaction, so a user's
-//! `groups` moves whenever a right of theirs does (`rights` builds on that).
+//! All of it is lists. `groups` of a user are the groups that they joined; `members`
+//! of a group are the users in it, with the group's profile as the header. A group
+//! exists exactly while its `members` list is live. Each change of membership
+//! writes both lists in one transaction, and the user's `conversations` with them,
+//! so a user's `groups` moves whenever a right of theirs does (`rights` builds on
+//! that).
+//!
+//! What one transaction cannot do is queued by it, and done by `fanout`.
 
 mod activity;
 mod blocks;

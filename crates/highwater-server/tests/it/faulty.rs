@@ -3,12 +3,13 @@
 
 use highwater_core::reads::ListState;
 use highwater_protocol::ListKey;
+use highwater_server::domain::Join;
 use highwater_store::memory::MemoryStore;
 use highwater_store::{
     Backlog, Committed, Job, ListLine, PurgePolicy, Purged, Store, StoreError, Write, WriteError,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Clones share their faults.
 #[derive(Clone)]
@@ -16,6 +17,7 @@ pub(crate) struct Faulty<S = MemoryStore> {
     inner: S,
     writes_left: Arc<AtomicI64>,
     panics: Arc<AtomicBool>,
+    joins: Arc<Mutex<Vec<Join>>>,
 }
 
 impl<S: Store> Faulty<S> {
@@ -25,12 +27,19 @@ impl<S: Store> Faulty<S> {
             inner: inner.clone(),
             writes_left: Arc::new(AtomicI64::new(i64::MAX)),
             panics: Arc::default(),
+            joins: Arc::default(),
         }
     }
 
     /// After so many writes the process is as good as dead.
     pub(crate) fn with_writes(self, writes: i64) -> Self {
         self.writes_left.store(writes, Ordering::Relaxed);
+        self
+    }
+
+    /// Somebody joins a group just before each of the next writes, from the last.
+    pub(crate) fn with_joins(self, joins: Vec<Join>) -> Self {
+        *self.joins.lock().unwrap() = joins;
         self
     }
 
@@ -64,6 +73,10 @@ impl<S: Store> Store for Faulty<S> {
         if self.writes_left.fetch_sub(1, Ordering::Relaxed) <= 0 {
             let dead = StoreError::Unavailable("the process has died".to_owned());
             return Err(WriteError::NotCommitted(dead));
+        }
+        let join = self.joins.lock().unwrap().pop();
+        if let Some(join) = join {
+            assert!(self.inner.write(now_ms, join).await.is_ok());
         }
         self.inner.write(now_ms, work).await
     }
