@@ -1,6 +1,7 @@
 //! A store that fails in ways that the in-memory one does not: after so many
-//! writes, or by panicking.
+//! writes, or by panicking. And one where others write between the writes.
 
+use crate::people::PutAll;
 use highwater_core::reads::ListState;
 use highwater_protocol::ListKey;
 use highwater_server::domain::Join;
@@ -18,6 +19,7 @@ pub(crate) struct Faulty<S = MemoryStore> {
     writes_left: Arc<AtomicI64>,
     panics: Arc<AtomicBool>,
     joins: Arc<Mutex<Vec<Join>>>,
+    intrusion: Arc<Mutex<Option<(usize, PutAll)>>>,
 }
 
 impl<S: Store> Faulty<S> {
@@ -28,6 +30,7 @@ impl<S: Store> Faulty<S> {
             writes_left: Arc::new(AtomicI64::new(i64::MAX)),
             panics: Arc::default(),
             joins: Arc::default(),
+            intrusion: Arc::default(),
         }
     }
 
@@ -41,6 +44,25 @@ impl<S: Store> Faulty<S> {
     pub(crate) fn with_joins(self, joins: Vec<Join>) -> Self {
         *self.joins.lock().unwrap() = joins;
         self
+    }
+
+    /// After so many writes somebody else puts this.
+    pub(crate) fn with_intrusion(self, writes: usize, puts: PutAll) -> Self {
+        *self.intrusion.lock().unwrap() = Some((writes, puts));
+        self
+    }
+
+    /// What somebody else puts now.
+    fn intrusion(&self) -> Option<PutAll> {
+        let mut intrusion = self.intrusion.lock().unwrap();
+        match &mut *intrusion {
+            Some((0, _)) => intrusion.take().map(|(_, puts)| puts),
+            Some((writes, _)) => {
+                *writes -= 1;
+                None
+            }
+            None => None,
+        }
     }
 
     /// From now on snapshots and the queue panic, or no longer do.
@@ -77,6 +99,9 @@ impl<S: Store> Store for Faulty<S> {
         let join = self.joins.lock().unwrap().pop();
         if let Some(join) = join {
             assert!(self.inner.write(now_ms, join).await.is_ok());
+        }
+        if let Some(puts) = self.intrusion() {
+            self.inner.write(now_ms, puts).await.unwrap();
         }
         self.inner.write(now_ms, work).await
     }
