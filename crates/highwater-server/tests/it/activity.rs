@@ -669,6 +669,54 @@ async fn a_report_that_broke_off_is_sent_again_and_completes() {
 }
 
 #[tokio::test]
+async fn a_large_group_that_is_heard_of_late_has_no_more_unread_than_what_was_heard() {
+    let store = large(300).await;
+    report(&store, in_group("g", 9_000, "u0")).await;
+    // Before the worker comes: somebody is mentioned, somebody leaves.
+    let entry = with(in_group("g", 9_001, "u0"), "mentions", json!(["u1"]));
+    report(&store, entry).await;
+    run(&store, leave("g", "u2")).await.unwrap();
+    assert_eq!(of(&store, "u2", "g:g").await.last, Some(last(9_001, "u0")));
+    run(&store, clear("u3", "g:g")).await.unwrap();
+    finish(&store).await;
+    let unread = async |who: &str| {
+        let conversation = of(&store, who, "g:g").await;
+        conversation.unread(who, Some(&last(9_001, "u0")))
+    };
+    assert_eq!((unread("u1").await, unread("u9").await), (2, 2));
+    assert_eq!((unread("u0").await, unread("u3").await), (0, 0));
+    assert_eq!(of(&store, "u1", "g:g").await.mention, Some(Mention::Me));
+}
+
+/// Who joins between the look at a group and the write is not passed over.
+#[tokio::test]
+async fn a_group_that_changes_meanwhile_is_looked_at_again() {
+    let store = staffed().await;
+    let joins = |count: usize| (0..count).map(|at| join("g", &format!("late{at}")));
+    let busy = Faulty::new(&store).with_joins(joins(3).collect());
+    let entries = vec![in_group("g", 1, "o"), between("o", "m", 1, "o")];
+    let reported = report_in(&busy, entries, false).await;
+    assert!(
+        reported
+            .outcomes
+            .iter()
+            .all(|one| *one == ActivityOutcome::Written)
+    );
+    for id in ["late0", "late1", "late2", "m"] {
+        assert_eq!(of(&store, id, "g:g").await.last, Some(last(1, "o")), "{id}");
+    }
+    assert_in_step(&store).await;
+    // One that never rests is given up, and says so.
+    let store = staffed().await;
+    let restless = Faulty::new(&store).with_joins(joins(8).collect());
+    let outcome = report(&restless, in_group("g", 1, "o")).await;
+    assert_eq!(
+        refused(&outcome),
+        ("unavailable", "activities[0].conversation.group", 0)
+    );
+}
+
+#[tokio::test]
 async fn a_draft_stays_when_something_happens() {
     let store = store();
     run(&store, change("a", "u:b", draft("I was")))

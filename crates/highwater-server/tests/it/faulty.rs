@@ -4,6 +4,7 @@
 use crate::people::PutAll;
 use highwater_core::reads::ListState;
 use highwater_protocol::ListKey;
+use highwater_server::domain::Join;
 use highwater_store::memory::MemoryStore;
 use highwater_store::{
     Backlog, Committed, Job, ListLine, PurgePolicy, Purged, Store, StoreError, Write, WriteError,
@@ -17,6 +18,7 @@ pub(crate) struct Faulty<S = MemoryStore> {
     inner: S,
     writes_left: Arc<AtomicI64>,
     panics: Arc<AtomicBool>,
+    joins: Arc<Mutex<Vec<Join>>>,
     intrusion: Arc<Mutex<Option<(usize, PutAll)>>>,
 }
 
@@ -27,6 +29,7 @@ impl<S: Store> Faulty<S> {
             inner: inner.clone(),
             writes_left: Arc::new(AtomicI64::new(i64::MAX)),
             panics: Arc::default(),
+            joins: Arc::default(),
             intrusion: Arc::default(),
         }
     }
@@ -34,6 +37,12 @@ impl<S: Store> Faulty<S> {
     /// After so many writes the process is as good as dead.
     pub(crate) fn with_writes(self, writes: i64) -> Self {
         self.writes_left.store(writes, Ordering::Relaxed);
+        self
+    }
+
+    /// Somebody joins a group just before each of the next writes, from the last.
+    pub(crate) fn with_joins(self, joins: Vec<Join>) -> Self {
+        *self.joins.lock().unwrap() = joins;
         self
     }
 
@@ -86,6 +95,10 @@ impl<S: Store> Store for Faulty<S> {
         if self.writes_left.fetch_sub(1, Ordering::Relaxed) <= 0 {
             let dead = StoreError::Unavailable("the process has died".to_owned());
             return Err(WriteError::NotCommitted(dead));
+        }
+        let join = self.joins.lock().unwrap().pop();
+        if let Some(join) = join {
+            assert!(self.inner.write(now_ms, join).await.is_ok());
         }
         if let Some(puts) = self.intrusion() {
             self.inner.write(now_ms, puts).await.unwrap();

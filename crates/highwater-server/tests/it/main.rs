@@ -21,6 +21,7 @@ mod logs;
 mod operating;
 mod people;
 mod people_model;
+mod permitted;
 mod profiles;
 mod receipts;
 mod rights;

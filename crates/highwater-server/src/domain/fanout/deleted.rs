@@ -205,6 +205,7 @@ impl Leave {
         if member.role == Role::Owner && theirs.role != Role::Owner {
             let mut owner = theirs;
             owner.role = Role::Owner;
+            owner.muted_until_ms = 0;
             group.put_member(&heir, &owner).await?;
         }
         Ok(group.expel(user).await?)
