@@ -115,7 +115,7 @@ impl Backend {
 
     /// Gives a user a name.
     pub(crate) fn name(&self, user: &str, name: &str) -> Result<()> {
-        let path = format!("/v1/users/{}", percent_encoded(user));
+        let path = format!("/v1/users/{}/profile", percent_encoded(user));
         self.send("PATCH", &path, &json!({ "name": name }))
             .map(drop)
     }
@@ -144,7 +144,7 @@ impl Backend {
     /// Reports what was said in conversations.
     pub(crate) fn report(&self, entries: &[Value]) -> Result<()> {
         for part in entries.chunks(CHANGES_PER_REQUEST) {
-            self.post("/v1/activity", &json!({ "entries": part }))?;
+            self.post("/v1/activity", &json!({ "activities": part }))?;
         }
         Ok(())
     }

@@ -198,7 +198,7 @@ fn carry_out(backend: &Backend, transaction: &Transaction, after: &Aftermath) ->
     let in_pairs = after
         .pair_messages
         .iter()
-        .map(|(a, b, message)| activity(&json!({ "users": [a, b] }), message));
+        .map(|(a, b, message)| activity(&json!({ "user": [a, b] }), message));
     let entries: Vec<Value> = in_groups.chain(in_pairs).collect();
     backend.report(&entries)?;
     for (user, name) in &after.renamed {

@@ -18,6 +18,7 @@ mod groups_http;
 mod import;
 mod kit;
 mod logs;
+mod model;
 mod operating;
 mod people;
 mod people_model;

@@ -1,6 +1,6 @@
 //! Operations: chosen at random, asked of the server, and done to the model.
 
-use crate::world::{By, GroupEdit, Reasons, Report, To, World};
+use super::world::{By, GroupEdit, Reasons, Report, To, World};
 use highwater_protocol::kinds::{Circle, GroupProfile, JoinPolicy, LastMessage, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -164,7 +164,7 @@ fn of_a_user(
             let no = if_own(world, &mut |world| {
                 world.describe(user, name.as_deref(), avatar.as_deref(), now)
             });
-            (asked("PATCH", at, body), no.into())
+            (asked("PATCH", format!("{at}/profile"), body), no.into())
         }
         3 if random.one_in(4) => {
             let no = if_own(world, &mut |world| world.delete_user(user));
@@ -176,7 +176,7 @@ fn of_a_user(
         }
         3..8 => {
             let message = random.name();
-            let body = json!({"to": other, "message": message});
+            let body = json!({"message": message});
             let no = if_own(world, &mut |world| {
                 world.request(user, &other, &message, now)
             });
@@ -187,13 +187,13 @@ fn of_a_user(
         }
         8..11 => {
             let no = if_own(world, &mut |world| world.accept(user, &other, who, now));
-            let path = format!("{at}/friend_requests/{other}:accept");
-            (asked("POST", path, json!({})), no.into())
+            let path = format!("{at}/friend_requests/{other}/accept");
+            (asked("POST", path, Value::Null), no.into())
         }
         11 => {
             let answer = random.name();
             let no = if_own(world, &mut |world| world.reject(user, &other, &answer, now));
-            let path = format!("{at}/friend_requests/{other}:reject");
+            let path = format!("{at}/friend_requests/{other}/reject");
             (asked("POST", path, json!({"answer": answer})), no.into())
         }
         12 => {
@@ -255,12 +255,12 @@ fn of_a_user(
         25..27 => {
             let seq = random.below(newest_seq(now) + 3);
             let no = if_own(world, &mut |world| world.read(user, &conversation, seq));
-            let path = format!("{at}/conversations/{in_path}:read");
+            let path = format!("{at}/conversations/{in_path}/read");
             (asked("POST", path, json!({"seq": seq})), no.into())
         }
         27 => {
             let no = if_own(world, &mut |world| world.clear(user, &conversation));
-            let path = format!("{at}/conversations/{in_path}:clear");
+            let path = format!("{at}/conversations/{in_path}/clear");
             (asked("POST", path, json!({})), no.into())
         }
         _ => {
@@ -317,34 +317,40 @@ fn of_a_group(
             (asked("POST", "/v1/groups".to_owned(), body), no.into())
         }
         3..6 => {
-            let edit = GroupEdit {
-                name: random.maybe(Random::name).or(Some("team".to_owned())),
-                join_policy: random.maybe(|random| random.pick(JoinPolicy::ALL)),
-                invited_by: random.maybe(|random| random.pick(Circle::ALL)),
-                seen_by: random.maybe(|random| random.pick(Circle::ALL)),
-                muted: random.maybe(|random| random.one_in(2)),
-                announcement: random.maybe(Random::name),
+            let mut edit = GroupEdit {
                 now,
+                ..GroupEdit::default()
             };
-            let edit = match random.one_in(2) {
-                true => edit,
-                false => GroupEdit {
-                    join_policy: None,
-                    invited_by: None,
-                    seen_by: None,
-                    ..edit
-                },
+            let (method, path, body) = match random.below(4) {
+                0 => {
+                    let name = random.name();
+                    edit.name = Some(name.clone());
+                    ("PATCH", at, json!({"name": name}))
+                }
+                1 => {
+                    edit.join_policy = Some(random.pick(JoinPolicy::ALL));
+                    edit.invited_by = random.maybe(|random| random.pick(Circle::ALL));
+                    edit.seen_by = random.maybe(|random| random.pick(Circle::ALL));
+                    let body = given(&[
+                        ("join_policy", edit.join_policy.map(|it| it.as_str().into())),
+                        ("invited_by", edit.invited_by.map(|it| it.as_str().into())),
+                        ("seen_by", edit.seen_by.map(|it| it.as_str().into())),
+                    ]);
+                    ("PATCH", format!("{at}/rules"), body)
+                }
+                2 => {
+                    let muted = random.one_in(2);
+                    edit.muted = Some(muted);
+                    ("PUT", format!("{at}/mute"), json!({"muted": muted}))
+                }
+                _ => {
+                    let text = random.name();
+                    edit.announcement = Some(text.clone());
+                    ("PUT", format!("{at}/announcement"), json!({"text": text}))
+                }
             };
-            let body = given(&[
-                ("name", edit.name.clone().map(Value::from)),
-                ("join_policy", edit.join_policy.map(|it| it.as_str().into())),
-                ("invited_by", edit.invited_by.map(|it| it.as_str().into())),
-                ("seen_by", edit.seen_by.map(|it| it.as_str().into())),
-                ("muted", edit.muted.map(Value::from)),
-                ("announcement", edit.announcement.clone().map(Value::from)),
-            ]);
             let no = world.edit_group(who, &group, &edit);
-            (asked("PATCH", at, body), no.into())
+            (asked(method, path, body), no.into())
         }
         6 => {
             let no = match random.one_in(3) {
@@ -411,10 +417,13 @@ fn of_a_group(
                     false => now + 3_600_000,
                 }),
             };
-            let body = given(&[
-                ("nickname", nickname.clone().map(Value::from)),
-                ("muted_until_ms", until.map(Value::from)),
-            ]);
+            let member = format!("{at}/members/{user}");
+            let (path, body) = match (&nickname, until) {
+                (Some(nickname), _) => {
+                    (format!("{member}/nickname"), json!({"nickname": nickname}))
+                }
+                (None, until) => (format!("{member}/mute"), json!({"until_ms": until})),
+            };
             let no = world.edit_member(who, &group, &user, nickname.as_deref(), until);
             (
                 asked("PATCH", format!("{at}/members/{user}"), body),
@@ -423,13 +432,13 @@ fn of_a_group(
         }
         25..28 => {
             let no = world.approve(who, &group, &user, now);
-            let path = format!("{at}/join_requests/{user}:approve");
-            (asked("POST", path, json!({})), no.into())
+            let path = format!("{at}/join_requests/{user}/approve");
+            (asked("POST", path, Value::Null), no.into())
         }
         _ => {
             let answer = random.name();
             let no = world.turn_down(who, &group, &user, &answer, now);
-            let path = format!("{at}/join_requests/{user}:reject");
+            let path = format!("{at}/join_requests/{user}/reject");
             (asked("POST", path, json!({"answer": answer})), no.into())
         }
     }
@@ -486,7 +495,7 @@ fn activity(random: &mut Random, world: &mut World, now: i64) -> (Asked, Expecte
         by: None,
         method: "POST",
         path: "/v1/activity".to_owned(),
-        body: json!({"entries": entries, "partial": true}),
+        body: json!({"activities": entries, "partial": true}),
     };
     let expected = Expected {
         no: vec![],

@@ -1,8 +1,8 @@
 //! The verdict: every list of every user and group, as the server has it, against
 //! what the model says.
 
+use super::world::World;
 use crate::kit::{Client, ids};
-use crate::world::World;
 use highwater_protocol::ItemId;
 use highwater_protocol::kinds::{
     self, Block, Conversation, Friend, FriendRequest, GroupActivity, GroupProfile, JoinRequest,
@@ -61,7 +61,7 @@ where
 
 /// Compares everything.
 pub(crate) async fn judge(world: &World, service: &mut Client, users: &[String]) {
-    let nobody = crate::world::Person::default();
+    let nobody = super::world::Person::default();
     for user in users {
         let person = world.people.get(user).unwrap_or(&nobody);
         let at = |kind: &str| format!("{kind}/{user}");
