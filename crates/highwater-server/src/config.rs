@@ -175,7 +175,7 @@ options! {
         "checked tokens to remember at least, about 550 bytes each",
         |config, text| set(&mut config.tokens_remembered, number(text, 0));
     rights_remembered = "250000",
-        "pairs of user and group whose rights to remember at least, about 110 bytes each",
+        "pairs of user and group whose rights to remember at least, about 135 bytes each",
         |config, text| set(&mut config.rights_remembered, number(text, 0));
 }
 

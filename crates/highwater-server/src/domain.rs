@@ -1,10 +1,17 @@
-//! The rules: what a group is, who may change it, and who may read which list.
+//! The rules: what users are to each other, what a group is and a conversation, who
+//! may change them, and who may read which list.
 //!
-//! Two kinds of list hold it all. `groups` of a user are the groups that they
-//! joined; `members` of a group are the users in it, with the group's profile
-//! as the header. A group exists exactly while its `members` list is live. Each
-//! change of membership writes both lists in one transaction, so a user's
-//! `groups` moves whenever a right of theirs does (`rights` builds on that).
+//! Everything is lists. `groups` of a user are the groups that they joined;
+//! `members` of a group are the users in it, with the group's profile as the
+//! header. A group exists exactly while its `members` list is live. Each change of
+//! membership writes both lists in one transaction, and the user's `conversations`
+//! with them, so a user's `groups` moves whenever a right of theirs does (`rights`
+//! builds on that).
+//!
+//! What users are to each other is in lists of each of the two (`friends`,
+//! `blocks`), again written in one transaction. What a user says about themselves
+//! lives once, in their `profile`; copies of it in others' lists are noted in the
+//! user's `holders`, and follow by queued work (`fanout`).
 
 mod activity;
 mod blocks;

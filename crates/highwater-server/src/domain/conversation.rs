@@ -97,10 +97,8 @@ pub(super) async fn leave_group(
         txn.delete(&user.conversations(), &item).await?;
         return Ok(());
     }
-    if conversation.shared {
-        conversation.shared = false;
-        conversation.last = newer(conversation.last.take(), last);
-    }
+    conversation.shared = false;
+    conversation.last = newer(conversation.last.take(), last);
     if let Some(last) = &mut conversation.last
         && last.seq <= conversation.cleared_seq
     {

@@ -189,8 +189,9 @@ impl Partner {
         conversation: &Conversation,
     ) -> Result<Option<LastMessage>, StoreError> {
         let own = conversation.last.clone();
+        let goes_on = conversation.state == ConversationState::Active;
         let shared = match self {
-            Self::Group(group) if conversation.shared => activity_of(txn, group).await?,
+            Self::Group(group) if goes_on => activity_of(txn, group).await?,
             _ => None,
         };
         Ok(newer(own, shared.and_then(|activity| activity.last)))

@@ -21,7 +21,7 @@ use super::BATCH;
 use crate::clock::Clock;
 use crate::stop::Stop;
 use highwater_core::reads::{Item, ListState, PageLimit, Payloads, Reads as _};
-use highwater_protocol::{ListKey, OrderKey};
+use highwater_protocol::{ListKey, OrderKey, Point};
 use highwater_store::{Abort, JobId, Store, StoreError, Write, WriteError, WriteTxn};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -162,6 +162,12 @@ impl<S: Store> FanOut<S> {
         Ok((read.rows, read.next))
     }
 
+    /// Where a list stands; `None`: it is not there.
+    async fn point(&self, list: &ListKey) -> Result<Option<Point>, StoreError> {
+        let snapshot = self.store.snapshot(slice::from_ref(list)).await?;
+        Ok(point(snapshot.state(list).await?))
+    }
+
     /// A step of a job.
     async fn step<W: Write>(&self, clock: &Clock, step: W) -> Result<W::Output, StoreError>
     where
@@ -181,6 +187,14 @@ impl<S: Store> FanOut<S> {
                 "a queued job is not understood by this server, and left"
             );
         }
+    }
+}
+
+/// Where a list stands that is there.
+fn point(state: ListState) -> Option<Point> {
+    match state {
+        ListState::Live(head) => Some(head.point()),
+        ListState::Ended(_) | ListState::Absent(_) => None,
     }
 }
 

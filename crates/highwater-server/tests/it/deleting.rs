@@ -3,12 +3,14 @@
 use crate::faulty::Faulty;
 use crate::kit::{Hands, Running, key, since, store};
 use crate::people::{
-    accept, assert_people_in_step, block, converse, delete, describe, fan_out, ids, item,
-    make_friends, named, reject, request,
+    Put, PutAll, accept, assert_people_in_step, block, converse, delete, describe, fan_out, ids,
+    item, make_friends, named, put, reject, request,
 };
 use crate::rules::{assert_in_step, create, groups, invite, join, members, rows, run, set_role};
 use highwater_protocol::Code;
-use highwater_protocol::kinds::{Conversation, ConversationState, JoinRequest, Payload as _, Role};
+use highwater_protocol::kinds::{
+    Conversation, ConversationState, ConversationType, JoinRequest, Member, Payload as _, Role,
+};
 use highwater_protocol::message::{Answer, GoneReason};
 use highwater_server::domain::FanOut;
 use highwater_store::Store;
@@ -32,17 +34,8 @@ async fn at_home() -> MemoryStore {
     run(&store, create("g", Some("o"))).await.unwrap();
     run(&store, join("g", "u")).await.unwrap();
     let request = JoinRequest::default().encode();
-    for (kind, owner, id) in [
-        ("join_requests", "i", "u"),
-        ("sent_join_requests", "u", "i"),
-    ] {
-        let applied = crate::people::Put {
-            list: key(kind, owner),
-            id: id.to_owned(),
-            payload: request.clone(),
-        };
-        run(&store, applied).await.unwrap();
-    }
+    put(&store, "join_requests", "i", "u", request.clone()).await;
+    put(&store, "sent_join_requests", "u", "i", request).await;
     fan_out(&store).await;
     store
 }
@@ -133,16 +126,11 @@ async fn a_group_goes_to_the_oldest_admin_or_member_or_ends_with_its_last() {
     run(&store, set_role("u", "admins", "m2", Role::Admin))
         .await
         .unwrap();
-    let owner = crate::people::Put {
-        list: key("members", "owners"),
-        id: "x".to_owned(),
-        payload: highwater_protocol::kinds::Member {
-            role: Role::Owner,
-            ..Default::default()
-        }
-        .encode(),
+    let owner = Member {
+        role: Role::Owner,
+        ..Member::default()
     };
-    run(&store, owner).await.unwrap();
+    put(&store, "members", "owners", "x", owner.encode()).await;
     run(&store, delete("u")).await.unwrap();
     fan_out(&store).await;
     let role = async |group: &str, of: &str| {
@@ -194,4 +182,36 @@ async fn a_user_of_the_same_id_begins_anew() {
     let talk: Conversation = item(&store, "conversations", "talks", "u:u").await;
     assert_ne!(talk.name, "Ulla");
     assert_people_in_step(&store).await;
+}
+
+/// A write that began before may still come: of whatever it names, nobody is held
+/// by one who is gone.
+#[tokio::test]
+async fn what_comes_between_is_taken_along() {
+    let conversation = Conversation {
+        r#type: ConversationType::User,
+        ..Conversation::default()
+    };
+    for writes in 0..12 {
+        let put = |kind: &str, owner: &str, id: &str, payload| Put {
+            list: key(kind, owner),
+            id: id.to_owned(),
+            payload,
+        };
+        let puts = PutAll(vec![
+            put("conversations", "u", "u:late", conversation.encode()),
+            put("holders", "late", "u", vec![16]),
+        ]);
+        let store = at_home().await;
+        run(&store, delete("u")).await.unwrap();
+        let intruded = Faulty::new(&store).with_intrusion(writes, puts);
+        let fan_out = FanOut::new(intruded);
+        fan_out.finish(&Hands::new().clock()).await.unwrap();
+        if ids(&store, "conversations", "u").await.is_empty() {
+            assert_gone(&store).await;
+        } else {
+            // It came after the end, to a user of the same id.
+            assert_people_in_step(&store).await;
+        }
+    }
 }

@@ -1,14 +1,16 @@
 //! A store that fails in ways that the in-memory one does not: after so many
-//! writes, or by panicking.
+//! writes, or by panicking. And one where others write between the writes.
 
+use crate::people::PutAll;
 use highwater_core::reads::ListState;
 use highwater_protocol::ListKey;
+use highwater_server::domain::Join;
 use highwater_store::memory::MemoryStore;
 use highwater_store::{
     Backlog, Committed, Job, ListLine, PurgePolicy, Purged, Store, StoreError, Write, WriteError,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Clones share their faults.
 #[derive(Clone)]
@@ -16,6 +18,8 @@ pub(crate) struct Faulty<S = MemoryStore> {
     inner: S,
     writes_left: Arc<AtomicI64>,
     panics: Arc<AtomicBool>,
+    joins: Arc<Mutex<Vec<Join>>>,
+    intrusion: Arc<Mutex<Option<(usize, PutAll)>>>,
 }
 
 impl<S: Store> Faulty<S> {
@@ -25,6 +29,8 @@ impl<S: Store> Faulty<S> {
             inner: inner.clone(),
             writes_left: Arc::new(AtomicI64::new(i64::MAX)),
             panics: Arc::default(),
+            joins: Arc::default(),
+            intrusion: Arc::default(),
         }
     }
 
@@ -32,6 +38,31 @@ impl<S: Store> Faulty<S> {
     pub(crate) fn with_writes(self, writes: i64) -> Self {
         self.writes_left.store(writes, Ordering::Relaxed);
         self
+    }
+
+    /// Somebody joins a group just before each of the next writes, from the last.
+    pub(crate) fn with_joins(self, joins: Vec<Join>) -> Self {
+        *self.joins.lock().unwrap() = joins;
+        self
+    }
+
+    /// After so many writes somebody else puts this.
+    pub(crate) fn with_intrusion(self, writes: usize, puts: PutAll) -> Self {
+        *self.intrusion.lock().unwrap() = Some((writes, puts));
+        self
+    }
+
+    /// What somebody else puts now.
+    fn intrusion(&self) -> Option<PutAll> {
+        let mut intrusion = self.intrusion.lock().unwrap();
+        match &mut *intrusion {
+            Some((0, _)) => intrusion.take().map(|(_, puts)| puts),
+            Some((writes, _)) => {
+                *writes -= 1;
+                None
+            }
+            None => None,
+        }
     }
 
     /// From now on snapshots and the queue panic, or no longer do.
@@ -64,6 +95,13 @@ impl<S: Store> Store for Faulty<S> {
         if self.writes_left.fetch_sub(1, Ordering::Relaxed) <= 0 {
             let dead = StoreError::Unavailable("the process has died".to_owned());
             return Err(WriteError::NotCommitted(dead));
+        }
+        let join = self.joins.lock().unwrap().pop();
+        if let Some(join) = join {
+            assert!(self.inner.write(now_ms, join).await.is_ok());
+        }
+        if let Some(puts) = self.intrusion() {
+            self.inner.write(now_ms, puts).await.unwrap();
         }
         self.inner.write(now_ms, work).await
     }

@@ -28,8 +28,8 @@ pub(crate) async fn element<P: Payload>(
     id: &str,
 ) -> Option<P> {
     let id = ItemId::new_or_header(id).unwrap();
-    let rows = rows(store, &key(kind, owner)).await.into_iter();
-    let found = rows.filter(|(found, _)| *found == id).next();
+    let mut rows = rows(store, &key(kind, owner)).await.into_iter();
+    let found = rows.find(|(found, _)| *found == id);
     found.map(|(_, payload)| P::decode(&payload).unwrap())
 }
 

@@ -1,9 +1,11 @@
 //! The server as others meet it: its rules on a store, and all of it over HTTP.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod activity;
 mod audit;
 mod bad_input;
 mod contract;
+mod conversations;
 mod deleting;
 mod encodings;
 mod failing_store;
@@ -19,6 +21,7 @@ mod logs;
 mod operating;
 mod people;
 mod people_model;
+mod permitted;
 mod profiles;
 mod receipts;
 mod rights;

@@ -139,20 +139,34 @@ pub(crate) struct Put {
     pub(crate) payload: Vec<u8>,
 }
 
-impl Write for Put {
+/// Puts such items in one transaction.
+pub(crate) struct PutAll(pub(crate) Vec<Put>);
+
+impl Write for PutAll {
     type Output = ();
     type Refusal = Refusal;
 
     fn lists(&self) -> Vec<ListKey> {
-        vec![self.list.clone()]
+        self.0.iter().map(|put| put.list.clone()).collect()
     }
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Abort<Refusal>> {
-        let id = ItemId::new(&self.id).unwrap();
-        let payload = self.payload.clone().into();
-        txn.put(&self.list, &id, Rank::default(), payload).await?;
+        for put in &self.0 {
+            let id = ItemId::new(&put.id).unwrap();
+            let payload = put.payload.clone().into();
+            txn.put(&put.list, &id, Rank::default(), payload).await?;
+        }
         Ok(())
     }
+}
+
+pub(crate) async fn put(store: &impl Store, kind: &str, owner: &str, id: &str, payload: Vec<u8>) {
+    let put = Put {
+        list: key(kind, owner),
+        id: id.to_owned(),
+        payload,
+    };
+    run(store, PutAll(vec![put])).await.unwrap();
 }
 
 /// Gives `owner` a conversation with `other`.
@@ -161,21 +175,12 @@ pub(crate) async fn converse(store: &impl Store, owner: &str, other: &str) {
         r#type: ConversationType::User,
         ..Conversation::default()
     };
-    let item = Put {
-        list: key("conversations", owner),
-        id: format!("u:{other}"),
-        payload: conversation.encode(),
-    };
-    run(store, item).await.unwrap();
+    let id = format!("u:{other}");
+    put(store, "conversations", owner, &id, conversation.encode()).await;
     let before = rows(store, &key("holders", other)).await.into_iter();
     let before = before.filter(|(id, _)| id.as_str() == owner);
     let bits = before.map(|(_, payload)| payload[0]).next().unwrap_or(0);
-    let holder = Put {
-        list: key("holders", other),
-        id: owner.to_owned(),
-        payload: vec![bits | 16],
-    };
-    run(store, holder).await.unwrap();
+    put(store, "holders", other, owner, vec![bits | 16]).await;
 }
 
 /// Who holds whose name, and which name that is.

@@ -96,7 +96,7 @@ impl Model {
             }
             6 => match self.friends.get_mut(&to) {
                 Some(friend) => {
-                    *friend = (step.pick % 2 == 0, name);
+                    *friend = (step.pick.is_multiple_of(2), name);
                     Ok(())
                 }
                 None => Err(Code::NotFriend),
@@ -189,7 +189,7 @@ async fn carry_out(store: &MemoryStore, step: Step) -> Result<(), Code> {
         6 => {
             let seen = FriendChange {
                 remark: Some(name.to_owned()),
-                pinned: Some(step.pick % 2 == 0),
+                pinned: Some(step.pick.is_multiple_of(2)),
                 extra: None,
             };
             run(store, change(one, other, seen)).await

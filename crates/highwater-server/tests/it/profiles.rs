@@ -3,8 +3,8 @@
 use crate::faulty::Faulty;
 use crate::kit::{Hands, NOW_MS, Running, key, store};
 use crate::people::{
-    Put, accept, assert_people_in_step, block, change, converse, delete, describe, fan_out, ids,
-    in_locale, item, make_friends, named, refused, remark, request, unfriend, version,
+    Put, PutAll, accept, assert_people_in_step, block, change, converse, delete, describe, fan_out,
+    ids, in_locale, item, make_friends, named, put, refused, remark, request, unfriend, version,
 };
 use crate::rules::{actor, create, join, run, user};
 use highwater_protocol::Code;
@@ -39,21 +39,11 @@ async fn held_everywhere(store: &impl Store) {
         nickname: "Nick".to_owned(),
         ..item(store, "members", "h", "u").await
     };
-    let put = |kind: &str, owner: &str, id: &str, payload| Put {
-        list: key(kind, owner),
-        id: id.to_owned(),
-        payload,
-    };
-    let nicknamed = put("members", "h", "u", nicknamed.encode());
-    run(store, nicknamed).await.unwrap();
+    put(store, "members", "h", "u", nicknamed.encode()).await;
     // As if u had applied to a third.
     let request = JoinRequest::default().encode();
-    for applied in [
-        put("join_requests", "i", "u", request.clone()),
-        put("sent_join_requests", "u", "i", request),
-    ] {
-        run(store, applied).await.unwrap();
-    }
+    put(store, "join_requests", "i", "u", request.clone()).await;
+    put(store, "sent_join_requests", "u", "i", request).await;
 }
 
 #[tokio::test]
@@ -166,7 +156,7 @@ fn what_a_profile_may_not_say_is_refused_by_field_and_limit() {
 
 #[tokio::test]
 async fn a_worker_that_dies_anywhere_is_followed_by_one_that_finishes() {
-    for budget in 0..9 {
+    for budget in 0..8 {
         let store = store();
         held_everywhere(&store).await;
         for at in 0..300 {
@@ -177,8 +167,8 @@ async fn a_worker_that_dies_anywhere_is_followed_by_one_that_finishes() {
         let died = FanOut::new(dying).finish(&Hands::new().clock()).await;
         let jobs = store.backlog().await.unwrap().jobs;
         assert_eq!(died.is_err(), jobs == 1, "after {budget} writes");
-        // 304 holders with 608 lists, groups, applications, and the job itself.
-        assert_eq!(jobs == 0, budget >= 7, "after {budget} writes");
+        // 304 holders in 3 steps, groups, applications, and the job itself.
+        assert_eq!(jobs == 0, budget >= 6, "after {budget} writes");
         fan_out(&store).await;
         assert_people_in_step(&store).await;
     }
@@ -301,50 +291,48 @@ async fn whoever_is_being_deleted_describes_themselves_no_more() {
     assert_eq!(accepted, Err(Code::UserNotFound));
 }
 
-/// A tenth of what has to be done within seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn someone_with_500_friends_and_50_groups_has_another_name_everywhere() {
+async fn someone_with_5_000_friends_and_500_groups_has_another_name_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
-    renamed_everywhere(&store, 500, 50).await;
-    store.close().await;
-}
-
-async fn renamed_everywhere(store: &SqliteStore, friends: usize, groups: usize) {
-    // As imported elsewhere: only what the fan-out goes by.
-    let put = |kind: &str, owner: &str, id: String, payload| Put {
+    let friends: Vec<String> = (0..5_000).map(|at| format!("f{at}")).collect();
+    let groups: Vec<String> = (0..500).map(|at| format!("g{at}")).collect();
+    // Only what the fan-out goes by.
+    let put = |kind: &str, owner: &str, id: &str, payload| Put {
         list: key(kind, owner),
-        id,
+        id: id.to_owned(),
         payload,
     };
-    for at in 0..friends {
-        let holder = format!("f{at}");
-        let friend = put(
-            "friends",
-            &holder,
-            "u".to_owned(),
-            Friend::default().encode(),
-        );
-        run(store, friend).await.unwrap();
-        run(store, put("holders", "u", holder, vec![1]))
-            .await
-            .unwrap();
-    }
-    for at in 0..groups {
-        let id = format!("g{at}");
-        let member = put("members", &id, "u".to_owned(), Member::default().encode());
-        run(store, member).await.unwrap();
-        let joined = JoinedGroup::default().encode();
-        run(store, put("groups", "u", id, joined)).await.unwrap();
-    }
-    describe(store, "u", named("Una")).await;
-    fan_out(store).await;
-    for at in 0..friends {
-        let friend: Friend = item(store, "friends", &format!("f{at}"), "u").await;
+    let friend = |id: &String| {
+        let friend = Friend::default().encode();
+        [
+            put("friends", id, "u", friend),
+            put("holders", "u", id, vec![1]),
+        ]
+    };
+    let group = |id: &String| {
+        let (member, joined) = (Member::default().encode(), JoinedGroup::default().encode());
+        [
+            put("members", id, "u", member),
+            put("groups", "u", id, joined),
+        ]
+    };
+    let held = friends.iter().flat_map(friend);
+    let all = PutAll(held.chain(groups.iter().flat_map(group)).collect());
+    run(&store, all).await.unwrap();
+
+    let began = std::time::Instant::now();
+    describe(&store, "u", named("Una")).await;
+    fan_out(&store).await;
+    // Seen with --no-capture; how long it may take is for the benchmarks.
+    eprintln!("fanned out in {:?}", began.elapsed());
+    for id in &friends {
+        let friend: Friend = item(&store, "friends", id, "u").await;
         assert_eq!(friend.name, "Una");
     }
-    for at in 0..groups {
-        let member: Member = item(store, "members", &format!("g{at}"), "u").await;
+    for id in &groups {
+        let member: Member = item(&store, "members", id, "u").await;
         assert_eq!(member.name, "Una");
     }
+    store.close().await;
 }

@@ -2,8 +2,8 @@
 
 use crate::kit::{Running, ids, key, scan, since, store};
 use crate::rules::{
-    actor, create, dismiss, group, groups, invite, join, leave, members, remove, rows, run,
-    set_role, user,
+    actor, assert_in_step, create, dismiss, group, groups, invite, join, leave, members, remove,
+    rows, run, set_role, user,
 };
 use highwater_core::answer::Access;
 use highwater_core::reads::ListState;
@@ -382,6 +382,10 @@ async fn live_through(history: Vec<(u8, usize, usize, usize)>) -> usize {
             }
         }
     }
+    let fan_out = FanOut::new(store.clone());
+    let clock = crate::kit::Hands::new().clock();
+    fan_out.finish(&clock).await.unwrap();
+    assert_in_step(&store).await;
     recalled
 }
 

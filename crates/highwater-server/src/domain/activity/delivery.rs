@@ -252,6 +252,7 @@ async fn to_large<T: WriteTxn>(
         let job = Shared {
             group: group.clone(),
             activity: head.lineage,
+            began: seq,
         };
         txn.enqueue(Job::Shared(job).encode()).await?;
     }
@@ -274,8 +275,11 @@ async fn enter_shared<T: WriteTxn>(
     }
     let item = item_of_group(group);
     let known = load_conversation(txn, user, &item).await?;
-    let mut conversation = member_has(known, activity);
-    conversation.shared = true;
+    // Where it is not said yet that it is shared, the worker is about to.
+    let mut conversation = known.unwrap_or_else(|| Conversation {
+        shared: true,
+        ..member_has(None, activity)
+    });
     if user.as_str() == activity.last.sender {
         read_up_to(&mut conversation, activity.last.seq);
     } else if activity.mentions.contains(user) {

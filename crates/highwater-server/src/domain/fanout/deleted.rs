@@ -8,10 +8,9 @@ use super::super::group::{Group, Stop as Aborted};
 use super::super::holders::{Place, drop_item, note};
 use super::job::{EndedList, Job};
 use super::targets::{Target, Trail, steps};
-use super::{Clock, FanOut, Stop};
-use highwater_core::reads::ListState;
+use super::{Clock, FanOut, Stop, point};
 use highwater_protocol::kinds::{Conversation, ConversationState, Role};
-use highwater_protocol::{ListKey, Refusal};
+use highwater_protocol::{ListKey, Point, Refusal};
 use highwater_store::{JobId, Store, StoreError, Write, WriteTxn};
 
 /// How often a user's lists are gone through, if something that names the user
@@ -30,7 +29,10 @@ impl<S: Store> FanOut<S> {
             for trail in Trail::ALL {
                 self.leave(user, trail, clock, stop).await?;
             }
+            let mut seen = Vec::with_capacity(Place::ALL.len());
             for place in Place::ALL {
+                let list = place.list(user);
+                seen.push((list.clone(), self.point(&list).await?));
                 self.let_go(user, place, clock, stop).await?;
             }
             if stop.is_said() {
@@ -39,6 +41,7 @@ impl<S: Store> FanOut<S> {
             let end = End {
                 user: user.clone(),
                 jobs: jobs.to_vec(),
+                seen,
                 anyway: round == ROUNDS,
             };
             if self.step(clock, end).await? {
@@ -202,6 +205,7 @@ impl Leave {
         if member.role == Role::Owner && theirs.role != Role::Owner {
             let mut owner = theirs;
             owner.role = Role::Owner;
+            owner.muted_until_ms = 0;
             group.put_member(&heir, &owner).await?;
         }
         Ok(group.expel(user).await?)
@@ -230,11 +234,14 @@ impl Write for LetGo {
     }
 }
 
-/// Ends the user's own lists, if nobody holds them any more.
+/// Ends the user's own lists, if nobody holds them any more, and they hold nobody
+/// who was not let go.
 struct End {
     user: UserId,
     jobs: Vec<JobId>,
-    /// Even if somebody does: what could not be understood is not waited for.
+    /// Where lists of theirs stood before those in them were let go.
+    seen: Vec<(ListKey, Option<Point>)>,
+    /// Even so: what could not be understood is not waited for.
     anyway: bool,
 }
 
@@ -253,6 +260,20 @@ impl End {
             user.profile(),
         ]
     }
+
+    async fn is_due<T: WriteTxn>(&self, txn: &mut T) -> Result<bool, StoreError> {
+        for trail in Trail::ALL {
+            if !is_empty(txn, &trail.list(&self.user)).await? {
+                return Ok(false);
+            }
+        }
+        for (list, seen) in &self.seen {
+            if point(txn.state(list).await?) != *seen {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 impl Write for End {
@@ -265,20 +286,18 @@ impl Write for End {
     }
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<bool, Aborted> {
-        for trail in Trail::ALL {
-            if !self.anyway && !is_empty(txn, &trail.list(&self.user)).await? {
-                return Ok(false);
-            }
+        if !self.anyway && !self.is_due(txn).await? {
+            return Ok(false);
         }
         for list in self.own() {
-            let ListState::Live(head) = txn.state(&list).await? else {
+            let Some(ended) = point(txn.state(&list).await?) else {
                 continue;
             };
             txn.end(&list).await?;
             let job = Job::Forgotten(EndedList {
                 list,
-                ended: head.lineage,
-                version: head.version,
+                ended: ended.lineage,
+                version: ended.version,
             });
             txn.enqueue(job.encode()).await?;
         }

@@ -43,6 +43,8 @@ pub(in super::super) struct Shared {
     pub(in super::super) group: GroupId,
     /// Which life of its activity.
     pub(in super::super) activity: Lineage,
+    /// The sequence of the message with which that began.
+    pub(in super::super) began: u64,
 }
 
 /// One life of a list that ended.
@@ -73,6 +75,7 @@ enum Stored {
     Shared {
         group: String,
         activity: String,
+        began: u64,
     },
     Renamed {
         user: String,
@@ -107,6 +110,7 @@ impl Job {
             Self::Shared(job) => Stored::Shared {
                 group: job.group.as_str().to_owned(),
                 activity: job.activity.to_string(),
+                began: job.began,
             },
             Self::Renamed(user) => Stored::Renamed { user: text(user) },
             Self::Reranked(user) => Stored::Reranked { user: text(user) },
@@ -144,9 +148,14 @@ impl Job {
                     None => None,
                 },
             }),
-            Stored::Shared { group, activity } => Self::Shared(Shared {
+            Stored::Shared {
+                group,
+                activity,
+                began,
+            } => Self::Shared(Shared {
                 group: GroupId::new(&group).ok()?,
                 activity: lineage(&activity)?,
+                began,
             }),
             Stored::Renamed { user: id } => Self::Renamed(user(id)?),
             Stored::Reranked { user: id } => Self::Reranked(user(id)?),
@@ -194,6 +203,7 @@ mod tests {
             Job::Shared(Shared {
                 group: GroupId::new("g").unwrap(),
                 activity: ended,
+                began: 8,
             }),
             Job::Renamed(user.clone()),
             Job::Reranked(user.clone()),

@@ -7,6 +7,7 @@
 //! left alone, so that a worker that died is followed by one that starts over.
 
 use super::super::conversation::{item_of_group, load_conversation, save_conversation};
+use super::super::conversations::read_up_to;
 use super::super::group::Group;
 use super::super::{BATCH, UserId};
 use super::job::Shared;
@@ -108,6 +109,10 @@ impl Write for Share {
             if is_member.is_some() && known.state == ConversationState::Active && !known.shared {
                 let mut conversation = known;
                 conversation.shared = true;
+                if conversation.last.is_none() {
+                    // Of what was said before they heard of any, none is unread.
+                    read_up_to(&mut conversation, self.shared.began.saturating_sub(1));
+                }
                 save_conversation(txn, user, &item, &conversation).await?;
             }
         }

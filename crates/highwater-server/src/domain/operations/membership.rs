@@ -1,7 +1,7 @@
 //! Members: their roles, what they are called, and how they go.
 
 use super::{not_member, owner_required, refuse, require, require_over, require_own};
-use crate::domain::group::{Group, Stop, described, lists_to_dismiss, lists_to_expel};
+use crate::domain::group::{Group, Stop, described, lists_to_dismiss, lists_to_expel, not_found};
 use crate::domain::people::{check_text, profile_of_user};
 use crate::domain::permissions::{OnGroup, OnUser, Standing};
 use crate::domain::words::NICKNAME_BYTES;
@@ -340,8 +340,7 @@ async fn own_or_below<T: WriteTxn>(
     match actor {
         Actor::User(asker) if asker == user => {
             require_own(actor, user, own)?;
-            group.existing().await?;
-            group.member(user).await?.ok_or_else(not_member)
+            group.member(user).await?.ok_or_else(not_found)
         }
         _ => require_over(actor, group, other, user).await,
     }
