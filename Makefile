@@ -17,6 +17,7 @@ test: ## everything that a submission must pass
 	@scripts/wasm.sh
 	@scripts/docs.sh
 	@scripts/test.sh
+	@scripts/schemathesis.sh
 
 bench: ## measure, as JSON lines and a table
 	@scripts/setup.sh

@@ -293,9 +293,17 @@ fn check_is_json(format: Result<Format, Refusal>) -> Result<(), Refusal> {
 }
 
 /// Reads a body of JSON.
+///
+/// Refused with `malformed_message` at field `body`, or at the field that is not
+/// what it should be; too much of the app's own data, with its limit.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| {
-        // Too much of the app's own data has a field and a limit to name.
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let malformed = |field: &str, error: &serde_json::Error| {
+        let message = format!("the body is not the expected JSON: {error}");
+        Refusal::new(Code::MalformedMessage, message).at(field)
+    };
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        // Too much of the app's own data has a limit to name.
         let sent = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
         if let Some(Err(no)) = sent
             .get("extra")
@@ -303,12 +311,12 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         {
             return no;
         }
-        Refusal::new(
-            Code::MalformedMessage,
-            format!("the body is not the expected JSON: {error}"),
-        )
-        .at("body")
-    })
+        let place = error.path().to_string();
+        let field = if place == "." { "body" } else { &place };
+        malformed(field, error.inner())
+    })?;
+    json.end().map_err(|error| malformed("body", &error))?;
+    Ok(read)
 }
 
 /// The tag of an item.

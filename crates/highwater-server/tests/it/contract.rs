@@ -412,7 +412,7 @@ async fn large_group(server: &Running) {
 
 #[tokio::test]
 async fn every_operation_that_is_declared_is_there_and_answers_as_declared() {
-    let server = Running::start(store()).await;
+    let server = Running::configured(store(), &[("receipts_kept", "10")]).await;
     for step in steps() {
         let mut client = match step.0 {
             "service" => server.service().await,

@@ -27,17 +27,18 @@ async fn a_group_lives_its_life_over_http() {
     let created = o.post("/v1/groups", &body).await;
     assert_eq!(created.status, 201);
     let created = created.json();
-    assert_eq!(changed(&created), ["groups/o", "members/org/team"]);
-    assert_eq!(created["changes"][1]["from"], 0);
-    assert_eq!(created["changes"][1]["version"], 2);
-    let items = &created["changes"][1]["items"];
+    let written = ["conversations/o", "groups/o", "members/org/team"];
+    assert_eq!(changed(&created), written);
+    assert_eq!(created["changes"][2]["from"], 0);
+    assert_eq!(created["changes"][2]["version"], 2);
+    let items = &created["changes"][2]["items"];
     assert_eq!(items[0]["id"], "");
     assert_eq!(items[0]["item"]["description"], "all of us");
     assert_eq!(items[1]["id"], "o");
     assert_eq!(items[1]["item"]["role"], "owner");
-    assert_eq!(created["changes"][1]["count"], 2);
-    assert_eq!(created["changes"][1]["lineage"].as_str().unwrap().len(), 16);
-    assert_eq!(created["changes"][1]["digest"].as_str().unwrap().len(), 32);
+    assert_eq!(created["changes"][2]["count"], 2);
+    assert_eq!(created["changes"][2]["lineage"].as_str().unwrap().len(), 16);
+    assert_eq!(created["changes"][2]["digest"].as_str().unwrap().len(), 32);
 
     // A user sees their own list and the group's, nobody else's.
     server.hands.move_on(1_000);
@@ -46,7 +47,7 @@ async fn a_group_lives_its_life_over_http() {
         .await;
     assert_eq!(
         changed(&joined.ok().json()),
-        ["groups/m", "members/org/team"]
+        ["conversations/m", "groups/m", "members/org/team"]
     );
     let invited = json!({"users": ["a", "m", "b"]});
     let invited = o
@@ -115,15 +116,15 @@ async fn a_group_lives_its_life_over_http() {
         .await
         .ok()
         .json();
-    assert_eq!(changed(&left), ["groups/m"]);
+    assert_eq!(changed(&left), ["conversations/m", "groups/m"]);
     let dismissed = o
         .send("DELETE", "/v1/groups/org%2Fteam", &[], &[])
         .await
         .ok()
         .json();
     // (The group's own list ended: who may read it is not to be known any more.)
-    assert_eq!(changed(&dismissed), ["groups/o"]);
-    assert_eq!(dismissed["changes"][0]["deleted"], json!(["org/team"]));
+    assert_eq!(changed(&dismissed), ["conversations/o", "groups/o"]);
+    assert_eq!(dismissed["changes"][1]["deleted"], json!(["org/team"]));
     let again = o.send("DELETE", "/v1/groups/org%2Fteam", &[], &[]).await;
     assert_eq!(
         again.refusal(),
@@ -165,7 +166,8 @@ async fn nobody_acts_for_another_but_a_service() {
         .post("/v1/groups/g/members:join", &json!({"user": "x"}))
         .await
         .ok();
-    assert_eq!(changed(&own.json()), ["groups/x", "members/g"]);
+    let written = ["conversations/x", "groups/x", "members/g"];
+    assert_eq!(changed(&own.json()), written);
     service
         .post("/v1/groups/g/members:leave", &json!({"user": "y"}))
         .await
