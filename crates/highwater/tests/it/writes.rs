@@ -1,13 +1,16 @@
 //! What a user does with the SDK, against the built program: in the device's
 //! lists when the call returns, and the server's in the end.
 
-use crate::harness::{Data, Server};
+use crate::harness::{Data, Http, Server};
 use futures::StreamExt as _;
+use highwater_sdk::actions::conversations::ConversationSettings;
 use highwater_sdk::actions::friends::{FriendSettings, Requested};
 use highwater_sdk::actions::groups::{GroupSettings, Invited, NewGroup, Removed};
 use highwater_sdk::actions::people::ProfileSettings;
+use highwater_sdk::conversations::ConversationView;
 use highwater_sdk::lists::{Extra, Role};
-use highwater_sdk::{Client, Code, Error, Happening, List, View};
+use highwater_sdk::{Client, Code, Error, Happening, List, Row, View};
+use serde_json::json;
 use std::path::Path;
 use tokio::runtime::Runtime;
 
@@ -179,5 +182,89 @@ fn two_users_become_friends_and_part_and_each_sees_it() {
             let report = client.verify().await.unwrap();
             assert!(report.is_complete() && report.repairs == 0, "{report:?}");
         }
+    });
+}
+
+/// Reports a message of a group, as a service does.
+fn report(data: &Data, server: &Server, group: &str, seq: u64, at_ms: i64) {
+    let mut http = Http::connect(&server.address, &data.service_token()).unwrap();
+    let activity = json!({
+        "conversation": {"group": group}, "seq": seq, "at_ms": at_ms,
+        "sender": "bob", "preview": "hello",
+    });
+    let body = json!({"activities": [activity]}).to_string();
+    let (status, answer) = http.json("POST", "/v1/activity", &body).unwrap();
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[test]
+fn a_message_in_a_large_group_moves_its_conversation_and_reading_it_counts_at_once() {
+    let data = Data::new();
+    let server = Server::start(&data);
+    let folder = tempfile::tempdir().unwrap();
+    Runtime::new().unwrap().block_on(async {
+        let alice = device(&data, &server, "alice", &folder.path().join("a")).await;
+        let conversations = alice.conversations().unwrap();
+        alice.sync().await.unwrap();
+        let groups = alice.groups().unwrap();
+        let large = groups.create(&new_group("large")).await.unwrap();
+        groups.create(&new_group("small")).await.unwrap();
+        let users: Vec<String> = (0..250).map(|at| format!("u{at}")).collect();
+        let users: Vec<&str> = users.iter().map(String::as_str).collect();
+        large.invite(&users).await.unwrap();
+        alice.sync().await.unwrap();
+
+        let now_ms = 1_900_000_000_000;
+        report(&data, &server, "large", 1, now_ms - 2);
+        report(&data, &server, "small", 1, now_ms - 1);
+        report(&data, &server, "large", 3, now_ms);
+        report(&data, &server, "small", 5, now_ms + 1);
+        // That a group is large is told to its members in the background.
+        let is_shared = || {
+            let row = conversations.get("g:large").unwrap().unwrap();
+            row.item.is_some_and(|view| view.conversation.shared)
+        };
+        for _ in 0..200 {
+            if is_shared() {
+                break;
+            }
+            alice.sync().await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert!(is_shared());
+        let shown = || async {
+            let page = conversations.page(None, 10).await.unwrap();
+            let line = |row: &Row<ConversationView>| {
+                let unread = row.item.as_ref().map(|view| view.unread);
+                format!("{} {}", row.id(), unread.unwrap_or_default())
+            };
+            page.rows.iter().map(line).collect::<Vec<_>>()
+        };
+        assert_eq!(shown().await, ["g:small 5", "g:large 3"]);
+        report(&data, &server, "large", 4, now_ms + 2);
+        alice.sync().await.unwrap();
+        assert_eq!(shown().await, ["g:large 4", "g:small 5"]);
+        assert_eq!(conversations.total_unread().unwrap(), 9);
+
+        let requests = alice.traffic().requests;
+        conversations.read("g:large", 4).await.unwrap();
+        assert_eq!(conversations.total_unread().unwrap(), 5);
+        let pinned = ConversationSettings {
+            pinned: Some(true),
+            draft: Some("to be".to_owned()),
+            ..ConversationSettings::default()
+        };
+        conversations.set("g:small", &pinned).await.unwrap();
+        assert_eq!(shown().await, ["g:small 5", "g:large 0"]);
+        conversations.clear("g:small").await.unwrap();
+        assert_eq!(conversations.total_unread().unwrap(), 0);
+        conversations.delete("g:small").await.unwrap();
+        assert_eq!(shown().await, ["g:large 0"]);
+        assert_eq!(alice.traffic().requests - requests, 4, "a request each");
+        report(&data, &server, "small", 6, now_ms + 3);
+        alice.sync().await.unwrap();
+        assert_eq!(shown().await, ["g:small 1", "g:large 0"]);
+        let report = alice.verify().await.unwrap();
+        assert!(report.is_complete() && report.repairs == 0, "{report:?}");
     });
 }
