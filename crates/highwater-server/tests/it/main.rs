@@ -4,6 +4,7 @@
 mod activity;
 mod audit;
 mod bad_input;
+mod conversation_model;
 mod conversations;
 mod deleting;
 mod encodings;
