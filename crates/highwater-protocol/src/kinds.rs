@@ -17,7 +17,7 @@ pub use conversations::{
     Conversation, ConversationId, ConversationState, ConversationType, Draft, GroupActivity,
     LastMessage, Mention, Receive,
 };
-pub use extra::Extra;
+pub use extra::{Extra, given};
 pub use groups::{
     Announcement, Circle, GroupProfile, JoinPolicy, JoinRequest, JoinedGroup, Member, Role,
 };

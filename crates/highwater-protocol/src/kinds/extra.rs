@@ -41,6 +41,15 @@ impl Extra {
     }
 }
 
+/// Reads a field that may be left out, where `null` says that there is none:
+/// for `deserialize_with`, beside `default`.
+///
+/// # Errors
+/// As of [`Extra`].
+pub fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Extra>, D::Error> {
+    Extra::deserialize(from).map(Some)
+}
+
 impl Field for Extra {
     type Wire = String;
 
@@ -109,6 +118,8 @@ mod tests {
         assert_eq!(json, "{\"a\":1}");
         assert_eq!(serde_json::from_str::<Extra>(&json).unwrap(), extra);
         assert_eq!(serde_json::to_string(&Extra::default()).unwrap(), "null");
+        let mut json = serde_json::Deserializer::from_str("null");
+        assert_eq!(given(&mut json).unwrap(), Some(Extra::default()));
         assert_eq!(
             serde_json::from_str::<Extra>("null").unwrap(),
             Extra::default()

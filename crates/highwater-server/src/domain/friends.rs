@@ -97,6 +97,7 @@ pub struct FriendChange {
     /// Stands before those that are not.
     pub pinned: Option<bool>,
     /// Data of the app's own.
+    #[serde(default, deserialize_with = "highwater_protocol::kinds::given")]
     pub extra: Option<Extra>,
 }
 

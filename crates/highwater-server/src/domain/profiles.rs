@@ -28,6 +28,7 @@ pub struct ProfileChange {
     /// A BCP 47 tag; empty: the order of the CLDR root.
     pub locale: Option<String>,
     /// Data of the app's own.
+    #[serde(default, deserialize_with = "highwater_protocol::kinds::given")]
     pub extra: Option<Extra>,
 }
 

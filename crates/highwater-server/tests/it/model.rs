@@ -18,7 +18,7 @@ const OPERATIONS: u64 = 5_000;
 /// Time between two operations, in milliseconds: all fit into a token's life.
 const STEP_MS: i64 = 10;
 /// Operations after which everything is compared.
-const ROUND: u64 = 500;
+const ROUND: u64 = 1_000;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name)

@@ -127,6 +127,9 @@ async fn to_pair<T: WriteTxn>(
         }
         let item = Partner::User(other.clone()).item();
         let conversation = load_conversation(txn, owner, &item).await?;
+        // One that ended was with somebody who is gone: another begins.
+        let goes_on = |known: &Conversation| known.state != ConversationState::Ended;
+        let conversation = conversation.filter(goes_on);
         let last = conversation.as_ref().and_then(|known| known.last.as_ref());
         known = known.max(seq_of(last));
         conversations.push((owner, other, item, conversation));

@@ -39,6 +39,7 @@ pub struct Description {
     pub avatar: Option<String>,
     /// Data of the app's own.
     #[serde(default)]
+    #[serde(default, deserialize_with = "highwater_protocol::kinds::given")]
     pub extra: Option<Extra>,
 }
 

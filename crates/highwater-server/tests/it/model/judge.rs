@@ -34,13 +34,13 @@ async fn rows(service: &mut Client, kind: &str, owner: &str) -> Vec<Row> {
 }
 
 /// Same items, same content; in the order of `key`, then id.
-fn same<P, K>(name: &str, rows: &[Row], right: &BTreeMap<String, P>, key: impl Fn(&P) -> K)
+fn same<P, K>(name: &str, rows: &[Row], right: &BTreeMap<String, P>, key: impl Fn(&str, &P) -> K)
 where
     P: Payload + PartialEq + Debug,
     K: Ord,
 {
     let mut order: Vec<_> = right.keys().collect();
-    order.sort_by_key(|id| (key(&right[*id]), (*id).clone()));
+    order.sort_by_key(|id| (key(id, &right[*id]), (*id).clone()));
     let rows: Vec<_> = rows
         .iter()
         .filter(|row| row.id != ItemId::header())
@@ -66,25 +66,25 @@ pub(crate) async fn judge(world: &World, service: &mut Client, users: &[String])
         let person = world.people.get(user).unwrap_or(&nobody);
         let at = |kind: &str| format!("{kind}/{user}");
         let list = rows(service, kinds::FRIENDS, user).await;
-        same(&at("friends"), &list, &person.friends, |friend: &Friend| {
-            let name = match friend.remark.is_empty() {
-                true => &friend.name,
-                false => &friend.remark,
-            };
-            (!friend.pinned, name.clone())
-        });
+        // By remark, else name, else id; all are plain letters and digits here.
+        let called = |id: &str, friend: &Friend| {
+            let names = [friend.remark.as_str(), friend.name.as_str(), id];
+            let name = names.into_iter().find(|name| !name.is_empty());
+            (!friend.pinned, name.unwrap().to_owned())
+        };
+        same(&at("friends"), &list, &person.friends, called);
         let newest_first = |at_ms: i64| std::cmp::Reverse(at_ms);
         for (kind, right) in [
             (kinds::FRIEND_REQUESTS, &person.incoming),
             (kinds::SENT_FRIEND_REQUESTS, &person.sent),
         ] {
             let list = rows(service, kind, user).await;
-            same(&at(kind), &list, right, |request: &FriendRequest| {
+            same(&at(kind), &list, right, |_, request: &FriendRequest| {
                 newest_first(request.at_ms)
             });
         }
         let list = rows(service, kinds::BLOCKS, user).await;
-        same(&at("blocks"), &list, &person.blocks, |block: &Block| {
+        same(&at("blocks"), &list, &person.blocks, |_, block: &Block| {
             newest_first(block.at_ms)
         });
         let list = rows(service, kinds::SENT_JOIN_REQUESTS, user).await;
@@ -92,22 +92,25 @@ pub(crate) async fn judge(world: &World, service: &mut Client, users: &[String])
             &at("sent_join_requests"),
             &list,
             &person.applications,
-            |it: &JoinRequest| newest_first(it.at_ms),
+            |_, it: &JoinRequest| newest_first(it.at_ms),
         );
         let list = rows(service, kinds::GROUPS, user).await;
         let groups = person
             .groups
             .iter()
             .map(|(group, &joined_at_ms)| (group.clone(), JoinedGroup { joined_at_ms }));
-        same(&at("groups"), &list, &groups.collect(), |group| {
-            newest_first(group.joined_at_ms)
-        });
+        same(
+            &at("groups"),
+            &list,
+            &groups.collect(),
+            |_, group: &JoinedGroup| newest_first(group.joined_at_ms),
+        );
         let list = rows(service, kinds::CONVERSATIONS, user).await;
         same(
             &at("conversations"),
             &list,
             &person.conversations,
-            |it: &Conversation| {
+            |_, it: &Conversation| {
                 let active = it.last.as_ref().map_or(it.created_at_ms, |last| last.at_ms);
                 (!it.pinned, newest_first(active))
             },
@@ -124,15 +127,18 @@ pub(crate) async fn judge(world: &World, service: &mut Client, users: &[String])
         let list = rows(service, kinds::MEMBERS, group).await;
         let header: GroupProfile = read(&list[0]);
         assert_eq!(header, right.profile, "profile of {group}");
-        same(&at("members"), &list, &right.members, |member: &Member| {
-            (member.role, member.joined_at_ms)
-        });
+        same(
+            &at("members"),
+            &list,
+            &right.members,
+            |_, member: &Member| (member.role, member.joined_at_ms),
+        );
         let list = rows(service, kinds::JOIN_REQUESTS, group).await;
         same(
             &at("join_requests"),
             &list,
             &right.applicants,
-            |it: &JoinRequest| std::cmp::Reverse(it.at_ms),
+            |_, it: &JoinRequest| std::cmp::Reverse(it.at_ms),
         );
         let list = rows(service, kinds::ACTIVITY, group).await;
         let activity: Option<GroupActivity> = list.first().map(read);

@@ -144,9 +144,18 @@ fn of_a_user(
         body,
     };
     // The model is only asked where the asker may.
+    let with_self = [user.to_owned(), format!("u:{user}")];
     let if_own = |world: &mut World, done: &mut dyn FnMut(&mut World) -> Reasons| match own {
         true => done(world),
         false => vec!["forbidden"],
+    };
+    let if_with_another = |world: &mut World,
+                           id: &str,
+                           done: &mut dyn FnMut(&mut World) -> Reasons| {
+        match with_self.iter().any(|own| own == id) {
+            true => vec!["invalid_field", "forbidden"],
+            false => if_own(world, done),
+        }
     };
     let conversation = match random.below(3) {
         0 => format!("g:{}", random.group()),
@@ -181,7 +190,7 @@ fn of_a_user(
                 world.request(user, &other, &message, now)
             });
             (
-                asked("POST", format!("{at}/friend_requests"), body),
+                asked("PUT", format!("{at}/sent_friend_requests/{other}"), body),
                 no.into(),
             )
         }
@@ -246,7 +255,7 @@ fn of_a_user(
                 ("pinned", pinned.map(Value::from)),
                 ("draft", draft.clone().map(Value::from)),
             ]);
-            let no = if_own(world, &mut |world| {
+            let no = if_with_another(world, &conversation, &mut |world| {
                 world.set_conversation(user, &conversation, pinned, draft.as_deref(), now)
             });
             let path = format!("{at}/conversations/{in_path}");
@@ -254,23 +263,35 @@ fn of_a_user(
         }
         25..27 => {
             let seq = random.below(newest_seq(now) + 3);
-            let no = if_own(world, &mut |world| world.read(user, &conversation, seq));
+            let no = if_with_another(world, &conversation, &mut |world| {
+                world.read(user, &conversation, seq)
+            });
             let path = format!("{at}/conversations/{in_path}/read");
             (asked("POST", path, json!({"seq": seq})), no.into())
         }
         27 => {
-            let no = if_own(world, &mut |world| world.clear(user, &conversation));
+            let no = if_with_another(world, &conversation, &mut |world| {
+                world.clear(user, &conversation)
+            });
             let path = format!("{at}/conversations/{in_path}/clear");
-            (asked("POST", path, json!({})), no.into())
+            (asked("POST", path, Value::Null), no.into())
         }
         _ => {
-            let no = if_own(world, &mut |world| {
+            let no = if_with_another(world, &conversation, &mut |world| {
                 world.delete_conversation(user, &conversation)
             });
             let path = format!("{at}/conversations/{in_path}");
             (asked("DELETE", path, Value::Null), no.into())
         }
     }
+}
+
+/// Somebody who applies to a group, if anybody does.
+fn an_applicant(random: &mut Random, world: &World, group: &str) -> Option<String> {
+    let applicants: Vec<_> = world.groups.get(group)?.applicants.keys().collect();
+    let at = random.below(applicants.len().max(1) as u64);
+    let applicant = applicants.get(usize::try_from(at).unwrap())?;
+    Some((*applicant).clone())
 }
 
 fn of_a_group(
@@ -366,7 +387,7 @@ fn of_a_group(
         7..13 => {
             let message = random.name();
             let joins = by.clone().unwrap_or(user);
-            let no = world.join(&group, &joins, &message, now);
+            let no = world.join(who, &group, &joins, &message, now);
             let body = given(&[
                 ("message", Some(message.into())),
                 ("user", by.is_none().then(|| joins.into())),
@@ -425,12 +446,10 @@ fn of_a_group(
                 (None, until) => (format!("{member}/mute"), json!({"until_ms": until})),
             };
             let no = world.edit_member(who, &group, &user, nickname.as_deref(), until);
-            (
-                asked("PATCH", format!("{at}/members/{user}"), body),
-                no.into(),
-            )
+            (asked("PUT", path, body), no.into())
         }
         25..28 => {
+            let user = an_applicant(random, world, &group).unwrap_or(user);
             let no = world.approve(who, &group, &user, now);
             let path = format!("{at}/join_requests/{user}/approve");
             (asked("POST", path, Value::Null), no.into())

@@ -116,6 +116,10 @@ impl World {
         if let Some(avatar) = avatar {
             profile.avatar = avatar.to_owned();
         }
+        // Saying the same again changes nothing.
+        if self.person(user).profile.as_ref() == Some(&profile) {
+            return vec![];
+        }
         profile.changed_at_ms = now;
         self.person(user).profile = Some(profile);
         self.copy_profile(user);
@@ -138,7 +142,10 @@ impl World {
             if let Some(block) = person.blocks.get_mut(user) {
                 (block.name, block.avatar) = (name.clone(), avatar.clone());
             }
-            if let Some(with) = person.conversations.get_mut(&conversation) {
+            // One that ended was with somebody else of this id.
+            if let Some(with) = person.conversations.get_mut(&conversation)
+                && with.state == ConversationState::Active
+            {
                 (with.name, with.avatar) = (name.clone(), avatar.clone());
             }
         }
@@ -373,41 +380,64 @@ impl World {
         let inside = self.group(group);
         inside.members.insert(user.to_owned(), member);
         inside.applicants.remove(user);
-        let shared = inside.activity.is_some();
+        let activity = inside.activity.clone();
         let person = self.person(user);
         person.applications.remove(group);
         person.groups.insert(group.to_owned(), now);
+        // It begins now, with the settings that they once made.
         let conversation = person
             .conversations
             .entry(format!("g:{group}"))
-            .or_insert_with(|| Conversation {
-                r#type: ConversationType::Group,
-                created_at_ms: now,
-                ..Conversation::default()
-            });
+            .or_default();
+        conversation.r#type = ConversationType::Group;
         conversation.state = ConversationState::Active;
-        conversation.shared = shared;
+        conversation.created_at_ms = now;
+        conversation.last = None;
+        conversation.shared = activity.is_some();
+        // What was said before is nothing that they have yet to read.
+        conversation.read_seq = seq_of(activity.and_then(|it| it.last).as_ref());
+        conversation.cleared_seq = 0;
+        conversation.mention = None;
+        conversation.mention_seq = 0;
+        conversation.deleted = false;
     }
 
     fn expel(&mut self, group: &str, user: &str) {
         self.group(group).members.remove(user);
+        self.out(group, user, ConversationState::Left);
+    }
+
+    /// A user is in a group no longer: their conversation keeps what was last said.
+    fn out(&mut self, group: &str, user: &str, state: ConversationState) {
+        let id = format!("g:{group}");
+        let last = self.last(user, &id);
         let person = self.person(user);
         person.groups.remove(group);
-        if let Some(conversation) = person.conversations.get_mut(&format!("g:{group}")) {
-            conversation.state = ConversationState::Left;
+        let Some(conversation) = person.conversations.get_mut(&id) else {
+            return;
+        };
+        if conversation.deleted && seq_of(last.as_ref()) <= conversation.cleared_seq {
+            person.conversations.remove(&id);
+            return;
         }
+        conversation.deleted = false;
+        conversation.shared = false;
+        conversation.last = last;
+        if let Some(last) = &mut conversation.last
+            && last.seq <= conversation.cleared_seq
+        {
+            last.preview.clear();
+        }
+        conversation.state = state;
     }
 
     /// The end of a group, for all who were in it.
     fn end(&mut self, group: &str) {
-        let ended = self.groups.remove(group).unwrap();
-        for user in ended.members.keys() {
-            let person = self.person(user);
-            person.groups.remove(group);
-            if let Some(conversation) = person.conversations.get_mut(&format!("g:{group}")) {
-                conversation.state = ConversationState::Ended;
-            }
+        let members: Vec<_> = self.group(group).members.keys().cloned().collect();
+        for user in &members {
+            self.out(group, user, ConversationState::Ended);
         }
+        let ended = self.groups.remove(group).unwrap();
         for user in ended.applicants.keys() {
             self.person(user).applications.remove(group);
         }
@@ -455,7 +485,14 @@ impl World {
         vec![]
     }
 
-    pub(crate) fn join(&mut self, group: &str, user: &str, message: &str, now: i64) -> Reasons {
+    pub(crate) fn join(
+        &mut self,
+        who: By<'_>,
+        group: &str,
+        user: &str,
+        message: &str,
+        now: i64,
+    ) -> Reasons {
         let Some(inside) = self.groups.get(group) else {
             return vec!["group_not_found"];
         };
@@ -463,7 +500,9 @@ impl World {
             return vec!["already_member"];
         }
         match inside.profile.join_policy {
-            JoinPolicy::Open => self.admit(group, user, Role::Member, Some(user), now),
+            // A service stands above the policy.
+            _ if who.is_none() => self.admit(group, user, Role::Member, who, now),
+            JoinPolicy::Open => self.admit(group, user, Role::Member, who, now),
             JoinPolicy::Invitation => return vec!["join_refused"],
             JoinPolicy::Approval => {
                 let request = |name, avatar| JoinRequest {
@@ -535,7 +574,6 @@ impl World {
             return vec!["not_member"];
         };
         if inside.members.len() == 1 {
-            self.expel(group, user);
             self.end(group);
             return vec![];
         }
@@ -684,8 +722,10 @@ impl World {
     pub(crate) fn last(&self, user: &str, id: &str) -> Option<LastMessage> {
         let own = self.people.get(user)?.conversations.get(id);
         let own = own.and_then(|it| it.last.clone());
+        let is_shared = self.people[user].conversations.get(id)?.shared;
         let shared = id
             .strip_prefix("g:")
+            .filter(|_| is_shared)
             .and_then(|group| self.groups.get(group)?.activity.as_ref()?.last.clone());
         match (own, shared) {
             (Some(own), Some(shared)) if own.seq >= shared.seq => Some(own),
@@ -748,20 +788,20 @@ impl World {
         let Some(conversation) = self.person(user).conversations.get_mut(id) else {
             return vec!["conversation_not_found"];
         };
-        conversation.read_seq = conversation.read_seq.max(seq);
-        if conversation.read_seq >= conversation.mention_seq {
-            conversation.mention = None;
-            conversation.mention_seq = 0;
-        }
+        read_up_to(conversation, seq);
         vec![]
     }
 
     pub(crate) fn clear(&mut self, user: &str, id: &str) -> Reasons {
-        let last = self.last(user, id).map_or(0, |last| last.seq);
+        let last = seq_of(self.last(user, id).as_ref());
         let Some(conversation) = self.person(user).conversations.get_mut(id) else {
             return vec!["conversation_not_found"];
         };
+        // One that came back with what happened stays.
+        conversation.deleted &= last <= conversation.cleared_seq;
         conversation.cleared_seq = conversation.cleared_seq.max(last);
+        conversation.mention = None;
+        conversation.mention_seq = 0;
         if let Some(last) = &mut conversation.last {
             last.preview.clear();
         }
@@ -793,25 +833,24 @@ impl World {
     }
 
     fn message_to_pair(&mut self, a: &str, b: &str, report: &Report) -> &'static str {
-        let known = [(a, b), (b, a)]
-            .into_iter()
-            .filter_map(|(one, two)| {
-                let with = self
-                    .people
-                    .get(one)?
-                    .conversations
-                    .get(&format!("u:{two}"))?;
-                with.last.as_ref().map(|last| last.seq)
-            })
-            .max()
-            .unwrap_or(0);
-        if report.last.seq <= known {
+        // What there was with somebody who is gone is over.
+        for (one, two) in [(a, b), (b, a)] {
+            let (conversations, id) = (&mut self.person(one).conversations, format!("u:{two}"));
+            let is_over = |it: &Conversation| it.state == ConversationState::Ended;
+            if conversations.get(&id).is_some_and(is_over) {
+                conversations.remove(&id);
+            }
+        }
+        let last = |one: &str, two: &str| {
+            let with = self.people[one].conversations.get(&format!("u:{two}"));
+            seq_of(with.and_then(|with| with.last.as_ref()))
+        };
+        if report.last.seq <= last(a, b).max(last(b, a)) {
             return "stale";
         }
         for (one, two) in [(a, b), (b, a)] {
             let at = report.last.at_ms;
             let with = self.conversation(one, &format!("u:{two}"), at).unwrap();
-            with.state = ConversationState::Active;
             heard(with, one, report);
         }
         "written"
@@ -823,59 +862,92 @@ impl World {
             return "group_not_found";
         };
         let members: Vec<String> = inside.members.keys().cloned().collect();
-        let known = members
-            .iter()
-            .filter_map(|user| self.last(user, &id))
-            .map(|last| last.seq)
-            .max()
-            .unwrap_or(0);
-        if report.last.seq <= known {
+        let seq = report.last.seq;
+        let activity = inside.activity.clone();
+        if activity.is_none() && members.len() <= SHARED_ABOVE {
+            let last = |user: &String| {
+                let conversation = self.people[user].conversations.get(&id);
+                seq_of(conversation.and_then(|it| it.last.as_ref()))
+            };
+            if seq <= members.iter().map(last).max().unwrap_or(0) {
+                return "stale";
+            }
+            for user in &members {
+                heard(self.talk(user, &id), user, report);
+            }
+            return "written";
+        }
+        if seq <= seq_of(activity.as_ref().and_then(|it| it.last.as_ref())) {
             return "stale";
         }
-        if members.len() > SHARED_ABOVE && self.group(group).activity.is_none() {
-            self.group(group).activity = Some(GroupActivity::default());
-            for user in &members {
-                self.person(user).conversations.get_mut(&id).unwrap().shared = true;
-            }
+        let is_new = activity.is_none();
+        let mut activity = activity.unwrap_or_default();
+        activity.last = Some(report.last.clone());
+        if report.mention_all {
+            activity.mention_all_seq = seq;
         }
-        if let Some(activity) = &mut self.group(group).activity {
-            activity.last = Some(report.last.clone());
-            if report.mention_all {
-                activity.mention_all_seq = report.last.seq;
+        self.group(group).activity = Some(activity);
+        for user in &members {
+            let conversation = self.talk(user, &id);
+            if *user == report.last.sender {
+                read_up_to(conversation, seq);
+            } else if report.mentions.contains(user) {
+                mentioned(conversation, user, report);
             }
-            for user in &members {
-                let conversation = self.person(user).conversations.get_mut(&id).unwrap();
-                if *user == report.last.sender {
-                    conversation.read_seq = report.last.seq;
+            if is_new {
+                conversation.shared = true;
+                if conversation.last.is_none() {
+                    read_up_to(conversation, seq - 1);
                 }
-                if report.mentions.contains(user) && *user != report.last.sender {
-                    conversation.mention = Some(Mention::Me);
-                    conversation.mention_seq = report.last.seq;
-                }
-            }
-        } else {
-            for user in &members {
-                let conversation = self.person(user).conversations.get_mut(&id).unwrap();
-                heard(conversation, user, report);
             }
         }
         "written"
+    }
+
+    fn talk(&mut self, user: &str, id: &str) -> &mut Conversation {
+        self.person(user).conversations.get_mut(id).unwrap()
+    }
+}
+
+fn seq_of(last: Option<&LastMessage>) -> u64 {
+    last.map_or(0, |last| last.seq)
+}
+
+fn read_up_to(conversation: &mut Conversation, seq: u64) {
+    conversation.read_seq = conversation.read_seq.max(seq);
+    if conversation.mention_seq <= conversation.read_seq {
+        conversation.mention = None;
+        conversation.mention_seq = 0;
     }
 }
 
 /// A message arrives in a conversation of `owner`'s.
 fn heard(conversation: &mut Conversation, owner: &str, report: &Report) {
     let seq = report.last.seq;
+    if conversation.last.is_none() {
+        // Of what was said before, none is unread.
+        read_up_to(conversation, seq - 1);
+    }
     conversation.last = Some(report.last.clone());
-    conversation.deleted = false;
+    if seq > conversation.cleared_seq {
+        conversation.deleted = false;
+    }
     if report.last.sender == owner {
-        conversation.read_seq = seq;
-        conversation.mention = None;
-        conversation.mention_seq = 0;
-    } else if report.mentions.contains(owner) {
+        read_up_to(conversation, seq);
+    }
+    mentioned(conversation, owner, report);
+}
+
+/// A mention by name is not lost to one of everybody.
+fn mentioned(conversation: &mut Conversation, owner: &str, report: &Report) {
+    let seq = report.last.seq;
+    if report.last.sender == owner || seq <= conversation.read_seq {
+        return;
+    }
+    if report.mentions.contains(owner) {
         conversation.mention = Some(Mention::Me);
         conversation.mention_seq = seq;
-    } else if report.mention_all {
+    } else if report.mention_all && conversation.mention != Some(Mention::Me) {
         conversation.mention = Some(Mention::All);
         conversation.mention_seq = seq;
     }
