@@ -3,6 +3,7 @@
 
 mod apply;
 mod audit;
+mod change;
 mod event;
 mod ladder;
 mod reconcile;
@@ -14,6 +15,7 @@ pub use highwater_protocol::message::{Cost, Difference, Reason, Receipt, Standin
 
 use crate::local::{ListRecord, LocalStore, LocalTxn, Phase, Rung};
 use apply::{Answered, Applied, Next};
+use change::Heard;
 use highwater_protocol::limits;
 use highwater_protocol::message::{
     Answer, GoneReason, ListAnswer, ListRequest, Position, Scan, ScanPosition, SyncRequest,
@@ -81,7 +83,8 @@ pub struct RequestId(u64);
 ///   [`sync`](Self::sync), [`sync_list`](Self::sync_list),
 ///   [`want_details`](Self::want_details), [`verify`](Self::verify);
 /// - *inputs* of the driver: [`handle_response`](Self::handle_response),
-///   [`handle_failure`](Self::handle_failure);
+///   [`handle_failure`](Self::handle_failure),
+///   [`handle_changes`](Self::handle_changes);
 /// - *outputs* to the driver: [`poll_request`](Self::poll_request),
 ///   [`poll_timeout`](Self::poll_timeout), [`poll_event`](Self::poll_event).
 ///
@@ -119,6 +122,8 @@ struct Held {
     failures: u32,
     /// Not asked about before this time.
     not_before_ms: i64,
+    /// What was heard of changes that are not in the copy.
+    heard: Heard,
 }
 
 /// What is known of a repair beside what is stored.
@@ -342,6 +347,7 @@ impl Replica {
             if let Some(held) = self.held.get_mut(&asked.request.list) {
                 held.due = false;
                 held.in_flight = true;
+                held.heard.asks(&asked.request.position);
                 if let Some(trace) = &mut held.repair.trace {
                     trace.at(now_ms);
                 }
@@ -457,6 +463,7 @@ impl Replica {
         let list = &request.list;
         let next = applied.next;
         let answered = std::mem::take(&mut applied.answered);
+        let at = applied.cursor;
         let wanted = std::mem::take(&mut applied.wanted);
         self.publish(list, applied);
         let failures = self.held.get(list).map_or(0, |held| held.failures);
@@ -483,6 +490,10 @@ impl Replica {
         }
         held.details.extend(wanted);
         held.due |= next != Next::Rest || !held.details.is_empty();
+        if held.heard.is_ahead_of(at) {
+            held.due = true;
+            held.reopened = true;
+        }
     }
 
     /// Lists of a request that came to nothing are due again.

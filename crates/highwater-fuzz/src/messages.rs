@@ -6,6 +6,7 @@ use highwater_protocol::codec::Format;
 use highwater_protocol::kinds::{GroupProfile, JoinedGroup, Member, Payload};
 use highwater_protocol::message::{
     Answer, Cursor, Receipts, Scan, SketchItems, SketchRange, Snapshot, SyncRequest, SyncResponse,
+    WriteAnswer,
 };
 use highwater_protocol::{Refusal, limits, shape, wire};
 use serde::Serialize;
@@ -155,6 +156,7 @@ pub(crate) fn others(data: &[u8]) {
         2 => parsed::<wire::ListSnapshot, Snapshot>(format, data),
         3 => payload::<JoinedGroup>(data),
         4 => payload::<Member>(data),
+        6 => parsed::<wire::WriteAnswer, WriteAnswer>(format, data),
         _ => payload::<GroupProfile>(data),
     }
 }

@@ -4,7 +4,7 @@
 //! a server that repeats itself is left alone after a bounded number of
 //! requests (I7), and an honest one makes every list right again (I1).
 
-use crate::invent::lie;
+use crate::invent::{answer, lie, number, spoil};
 use crate::world::{Server, id, lists};
 use arbitrary::{Result, Unstructured};
 use highwater_core::local::memory::MemoryLocal;
@@ -13,7 +13,7 @@ use highwater_core::reads::{Item, ListState};
 use highwater_core::replica::{Failure, Replica, ReplicaConfig, RequestId};
 use highwater_core::stamp::{row_check, stamp_of};
 use highwater_protocol::codec::Format;
-use highwater_protocol::message::{SyncRequest, SyncResponse};
+use highwater_protocol::message::{ListRequest, Position, SyncRequest, SyncResponse, WriteAnswer};
 use highwater_protocol::{Digest, ListKey, limits, wire};
 use wire::list_answer::Answer;
 
@@ -207,7 +207,7 @@ fn spoiled(u: &mut Unstructured<'_>, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
 fn adversity(u: &mut Unstructured<'_>, device: &mut Device, server: &mut Server) -> Result<()> {
     let mut overheard = wire::SyncResponse::default();
     while !u.is_empty() {
-        match u.int_in_range(0..=19)? {
+        match u.int_in_range(0..=22)? {
             0..=7 => {
                 if let Some((id, request)) = device.request() {
                     let honest = wire::SyncResponse::from(server.answer(&request));
@@ -261,8 +261,71 @@ fn adversity(u: &mut Unstructured<'_>, device: &mut Device, server: &mut Server)
                 device.replica.hold(&lists()[at]);
             }
             17 | 18 => server.go_on(u)?,
+            19..=21 => tell(u, device, server)?,
             _ => device.replica.sync(),
         }
+    }
+    Ok(())
+}
+
+/// Tells a device of changes that it did not ask for: what it lacks, or a lie.
+fn tell(u: &mut Unstructured<'_>, device: &mut Device, server: &Server) -> Result<()> {
+    let mut changes = Vec::new();
+    for _ in 0..u.int_in_range(1..=3)? {
+        let list = u.choose(&lists())?.clone();
+        let record = device.db.record_of(&list).cloned().unwrap_or_default();
+        let cursor = record.working().cursor();
+        let mut told = match cursor {
+            Some(cursor) => {
+                let asked = ListRequest {
+                    list: list.clone(),
+                    position: Position::Cursor(cursor),
+                    details: Vec::new(),
+                    delta_details: None,
+                };
+                let request = SyncRequest {
+                    lists: vec![asked],
+                    page_rows: limits::PAGE_ROWS,
+                };
+                let honest = wire::SyncResponse::from(server.answer(&request));
+                let first = honest.answers.into_iter().next();
+                first.and_then(|one| one.answer)
+            }
+            None => Some(answer(u)?),
+        };
+        if let Some(told) = &mut told
+            && u.ratio(1, 3)?
+        {
+            spoil(u, told)?;
+        }
+        let from = cursor.map_or(0, |cursor| cursor.point.version.get());
+        changes.push(wire::ListChange {
+            kind: list.kind.as_str().to_owned(),
+            owner: list.owner.as_str().to_owned(),
+            lineage: match u.ratio(1, 6)? {
+                true => number(u)?,
+                false => server.head(&list).lineage.get(),
+            },
+            from: match u.ratio(1, 6)? {
+                true => number(u)?,
+                false => from,
+            },
+            delta: match told {
+                Some(Answer::Delta(delta)) => Some(delta),
+                _ => None,
+            },
+        });
+    }
+    let told = wire::WriteAnswer {
+        changes,
+        ..wire::WriteAnswer::default()
+    };
+    let received = Format::Protobuf.decode(Format::Protobuf.encode(&told));
+    let received: std::result::Result<wire::WriteAnswer, _> = received;
+    if let Ok(heard) = received.and_then(WriteAnswer::try_from) {
+        let replica = &mut device.replica;
+        let Ok(_) = replica.handle_changes(device.now_ms, &heard.changes, &mut device.db);
+        device.check();
     }
     Ok(())
 }

@@ -341,14 +341,20 @@ impl ClientBuilder {
         }
         let (db, lists) = opened?;
         let tokens = Tokens::new(source, db.binding().user.clone(), named.is_some());
+        let beginning = lists.iter().filter(|held| {
+            let record = held.record.as_ref();
+            record.is_none_or(|record| record.shown.cursor().is_none())
+        });
+        let beginning = beginning.map(|held| held.list.clone()).collect();
         let phases: BTreeMap<ListKey, Phase> = lists.into_iter().filter_map(held).collect();
         let (commands, orders) = mpsc::unbounded();
         let names = phases.keys().cloned().collect();
         let shared = Arc::new(Shared::new(db, driver, server, tokens, names, commands));
         let replica = Replica::new(self.config, random_u64());
         let audit_every_ms = u64::try_from(self.audit_every.as_millis()).unwrap_or(u64::MAX);
-        let engine = Engine::new(Arc::clone(&shared), replica, orders, phases, audit_every_ms)
-            .replaced(aside);
+        let engine = Arc::clone(&shared);
+        let engine = Engine::new(engine, replica, orders, phases, beginning, audit_every_ms);
+        let engine = engine.replaced(aside);
         shared.driver.spawn.spawn(Box::pin(engine.run()));
         Ok(Client {
             open: Arc::new(Open {

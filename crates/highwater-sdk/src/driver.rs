@@ -55,9 +55,38 @@ pub struct Driver {
     pub storage: Arc<dyn Storage>,
 }
 
+/// What a request does at its address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Asks, or has something done.
+    #[default]
+    Post,
+    /// Puts something there, whole.
+    Put,
+    /// Changes some of what is there.
+    Patch,
+    /// Takes away what is there.
+    Delete,
+}
+
+impl Method {
+    /// Its name in HTTP.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 /// A message on its way to the server.
 #[derive(Clone)]
 pub struct Request {
+    /// What to do.
+    pub method: Method,
     /// Where to, with scheme and host.
     pub url: String,
     /// The bearer token.
@@ -66,15 +95,22 @@ pub struct Request {
     pub body: Bytes,
     /// What form the message has.
     pub content_type: &'static str,
+    /// For a write: what it goes by (`idempotency-key`), so that the server does
+    /// it once however often it is sent; and that the answer is to be in
+    /// protobuf (`accept: application/x-protobuf`), whatever form the message
+    /// has. `None`: the request only reads.
+    pub idempotency_key: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Request {
     /// Everything but the token, which is a secret.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Request")
+            .field("method", &self.method)
             .field("url", &self.url)
             .field("body", &self.body)
             .field("content_type", &self.content_type)
+            .field("idempotency_key", &self.idempotency_key)
             .finish_non_exhaustive()
     }
 }
@@ -82,7 +118,8 @@ impl fmt::Debug for Request {
 /// What the server answered, its content coding undone.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// 200 for an answer; anything else comes with the message `Error`.
+    /// 200 for an answer, 201 and 204 too for a write's; anything else comes with
+    /// the message `Error`, or with problem details (RFC 9457).
     pub status: u16,
     /// What form the body has, if the server said.
     pub content_type: Option<String>,
@@ -101,8 +138,8 @@ pub struct Traffic {
     pub bytes_received: u64,
 }
 
-/// Why no answer was received. Requests to sync only read, so each may be sent
-/// again.
+/// Why no answer was received. Requests to sync only read, and writes have their
+/// key, so each may be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {

@@ -11,8 +11,10 @@ mod batch;
 mod exchange;
 mod publish;
 mod waiter;
+mod write;
 
 pub(crate) use waiter::{Ask, Goal};
+pub(crate) use write::{Action, Done};
 
 use crate::driver::BoxFuture;
 use crate::error::Error;
@@ -31,10 +33,11 @@ use highwater_core::local::{Changes, Phase};
 use highwater_core::replica::{self, Audited, Receipt, Replica, RequestId};
 use highwater_protocol::message::{SyncRequest, SyncResponse};
 use highwater_protocol::{ItemId, ListKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use waiter::{Waiter, Work};
+use write::Written;
 
 /// Requests under way at once: a long list's pages do not hold up a page that
 /// someone looks at.
@@ -64,6 +67,8 @@ pub(crate) enum Command {
     /// Recompute a list from its rows; someone may wait for it.
     Recompute(ListKey, Option<oneshot::Sender<Result<(), Error>>>),
     Ask(Ask),
+    /// Send a write, and tell what came of it.
+    Write(Action, write::Reply),
     /// The database's file turned out to be damaged, when it had been replaced
     /// so often.
     Replace(u64),
@@ -80,11 +85,15 @@ pub(crate) struct Engine {
     replica: Replica,
     commands: mpsc::UnboundedReceiver<Command>,
     in_flight: FuturesUnordered<BoxFuture<'static, Exchange>>,
+    /// Writes under way: they wait for nobody.
+    writes: FuturesUnordered<BoxFuture<'static, Written>>,
     /// Requests sent so far: each has its number.
     sent: u64,
     waiters: Vec<Waiter>,
     work: Work,
     phases: BTreeMap<ListKey, Phase>,
+    /// Lists whose first sync is not over.
+    beginning: BTreeSet<ListKey>,
     /// Lists about which the server last refused to answer.
     refused: BTreeMap<ListKey, Error>,
     /// Why the last request came to nothing.
@@ -108,6 +117,7 @@ pub(crate) struct Engine {
 enum Turn {
     Command(Option<Command>),
     Done(Exchange),
+    Written(Written),
     Timer,
 }
 
@@ -118,6 +128,7 @@ impl Engine {
         replica: Replica,
         commands: mpsc::UnboundedReceiver<Command>,
         phases: BTreeMap<ListKey, Phase>,
+        beginning: BTreeSet<ListKey>,
         audit_every_ms: u64,
     ) -> Self {
         let mut engine = Self {
@@ -125,10 +136,12 @@ impl Engine {
             replica,
             commands,
             in_flight: FuturesUnordered::new(),
+            writes: FuturesUnordered::new(),
             sent: 0,
             waiters: Vec::new(),
             work: Work::default(),
             phases,
+            beginning,
             refused: BTreeMap::new(),
             failure: None,
             replaced: None,
@@ -187,6 +200,7 @@ impl Engine {
         match self.turn(now_ms).await {
             Turn::Command(command) => self.obey(command),
             Turn::Done(exchange) => self.finish(exchange),
+            Turn::Written(written) => self.written(written),
             Turn::Timer => Ok(()),
         }
     }
@@ -199,6 +213,7 @@ impl Engine {
         .fuse();
         select_biased! {
             command = self.commands.next() => Turn::Command(command),
+            written = self.writes.select_next_some() => Turn::Written(written),
             exchange = self.in_flight.select_next_some() => Turn::Done(exchange),
             () = timer => Turn::Timer,
         }
@@ -235,6 +250,10 @@ impl Engine {
                 done
             }
             Some(Command::Ask(ask)) => self.accept(ask),
+            Some(Command::Write(action, reply)) => {
+                self.write(action, reply);
+                Ok(())
+            }
             Some(Command::Replace(era)) if self.may_replace(era) => self.replace_database(),
             Some(Command::Replace(_)) => Ok(()),
             Some(Command::Start(silence_ms)) => {
@@ -260,7 +279,14 @@ impl Engine {
     fn hold(&mut self, list: ListKey) -> Result<(), Error> {
         if !self.replica.holds(&list) {
             let standing = self.shared.db.standing(&list)?;
-            let phase = standing.map_or(Phase::Syncing, |standing| standing.record.phase);
+            let record = standing.map(|standing| standing.record);
+            if record
+                .as_ref()
+                .is_none_or(|record| record.shown.cursor().is_none())
+            {
+                self.beginning.insert(list.clone());
+            }
+            let phase = record.map_or(Phase::Syncing, |record| record.phase);
             if phase == Phase::InSync {
                 self.auditor.meet(&list);
             }
@@ -306,7 +332,12 @@ impl Engine {
                 }
             }
             Goal::Details(list, ids) => self.replica.want_details(list, ids.iter().cloned()),
-            Goal::FirstPage(_) => {}
+            Goal::FirstPage(_) | Goal::CatchUp(_) => {}
+        }
+        if let (Goal::CatchUp(_), Some(failure), true) = (&ask.goal, &self.failure, delayed) {
+            let failure = failure.clone();
+            ask.refuse(failure);
+            return Ok(());
         }
         // A page is not kept waiting for a server that was just found missing:
         // what it lacks is fetched when the server is there again.
@@ -502,7 +533,8 @@ impl Engine {
             self.replica.hold(list);
             self.auditor.forget(list);
             *phase = Phase::Syncing;
-            hub.rows_changed(list, &Changes::Many);
+            hub.rows_changed(list, &Changes::Many, false);
+            self.beginning.insert(list.clone());
             hub.status_changed(list);
         }
         Ok(())

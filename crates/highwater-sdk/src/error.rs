@@ -89,13 +89,25 @@ pub enum Error {
     /// The server could not be reached, or its answer not be received.
     #[error("the server was not reached: {0}")]
     Unreachable(#[source] TransportError),
+    /// The server is not there, so a write was not sent: nothing was changed, and
+    /// nothing is kept to be sent later.
+    #[error("offline: the write was not sent, and nothing was changed ({0})")]
+    Offline(#[source] TransportError),
+    /// A write was sent, and what became of it is not known: it may have
+    /// happened. The next sync shows what the server has.
+    #[error("it is not known whether the write happened: {0}")]
+    OutcomeUnknown(#[source] TransportError),
+    /// What a write says breaks a rule that needs no server to know.
+    #[error("the write was not sent: {0}")]
+    Invalid(#[source] Refusal),
     /// The server refused the request.
     #[error("the server refused: {0}")]
     Refused(#[source] Refusal),
     /// The server does not speak this software's version of the protocol.
     #[error("the server speaks another version of the protocol: {0}")]
     UnsupportedProtocol(#[source] Refusal),
-    /// The server's answer breaks the protocol; nothing of it was applied.
+    /// The server's answer breaks the protocol; nothing of it was applied. A write
+    /// that is answered so has happened.
     #[error("the server's answer breaks the protocol: {0}")]
     PeerMisbehaved(#[source] Refusal),
     /// The device's database failed.
@@ -111,9 +123,18 @@ impl Error {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Token(_) => true,
+            Self::Unreachable(_) | Self::Offline(_) | Self::Token(_) => true,
             Self::Refused(refusal) => refusal.retry_after_ms > 0,
             _ => false,
+        }
+    }
+
+    /// Why the server refused, if it did: its code, the field, and the limit.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::Invalid(refusal) => Some(refusal),
+            _ => None,
         }
     }
 
@@ -131,6 +152,13 @@ impl Error {
             setting,
             message: message.into(),
         }
+    }
+}
+
+impl From<Refusal> for Error {
+    /// What a call says before anything is sent.
+    fn from(refusal: Refusal) -> Self {
+        Self::Invalid(refusal)
     }
 }
 

@@ -30,6 +30,7 @@ struct Lists {
     closed: bool,
     slots: BTreeMap<ListKey, Vec<Weak<Slot>>>,
     queues: Vec<Weak<Queue>>,
+    taps: Vec<Weak<Tap>>,
     /// What happened before anyone could listen.
     unheard: Vec<Event>,
 }
@@ -61,6 +62,22 @@ pub(crate) struct Slot {
     interest: Interest,
     heard: Mutex<Heard>,
     waker: AtomicWaker,
+}
+
+/// One listener to all lists of some kinds.
+pub(crate) struct Tap {
+    kinds: &'static [&'static str],
+    /// What a list's first sync brings is told by name, too.
+    from_the_start: bool,
+    heard: Mutex<Tapped>,
+    waker: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Tapped {
+    closed: bool,
+    fresh: bool,
+    lists: BTreeMap<ListKey, News>,
 }
 
 /// One listener to events.
@@ -111,30 +128,35 @@ impl Hub {
         queue
     }
 
-    /// Rows of a list changed, in one commit.
-    pub(crate) fn rows_changed(&self, list: &ListKey, changes: &Changes) {
-        self.tell(list, Interest::Rows, |news| match changes {
-            Changes::Rows(rows) => {
-                if let Some(known) = &mut news.rows {
-                    known.extend(rows.iter().cloned());
-                }
-                if news.rows.as_ref().is_some_and(|rows| rows.len() > ROWS_MAX) {
-                    news.rows = None;
-                }
-            }
-            Changes::Many => news.rows = None,
+    /// A listener to all lists of these kinds. Its first look finds something.
+    pub(crate) fn tap(&self, kinds: &'static [&'static str], from_the_start: bool) -> Arc<Tap> {
+        let mut lists = self.lists.lock();
+        let tap = Arc::new(Tap {
+            kinds,
+            from_the_start,
+            heard: Mutex::new(Tapped {
+                closed: lists.closed,
+                fresh: true,
+                lists: BTreeMap::new(),
+            }),
+            waker: AtomicWaker::new(),
         });
+        lists.taps.retain(|tap| tap.strong_count() > 0);
+        lists.taps.push(Arc::downgrade(&tap));
+        tap
+    }
+
+    /// Rows of a list changed, in one commit; `first`: its first sync brought
+    /// them.
+    pub(crate) fn rows_changed(&self, list: &ListKey, changes: &Changes, first: bool) {
+        self.tell(list, Interest::Rows, |news| news.add_changes(changes));
+        self.tell_taps(list, first, |news| news.add_changes(changes));
     }
 
     /// Payloads of a list arrived that were missing.
     pub(crate) fn filled(&self, list: &ListKey, ids: &[ItemId]) {
-        self.tell(list, Interest::Rows, |news| {
-            if news.filled.len() + ids.len() > ROWS_MAX {
-                news.rows = None;
-            } else {
-                news.filled.extend(ids.iter().cloned());
-            }
-        });
+        self.tell(list, Interest::Rows, |news| news.add_filled(ids));
+        self.tell_taps(list, true, |news| news.add_filled(ids));
     }
 
     /// A list stands differently.
@@ -181,14 +203,19 @@ impl Hub {
 
     /// Ends every stream.
     pub(crate) fn close(&self) {
-        let (slots, queues) = {
+        let (slots, queues, taps) = {
             let mut lists = self.lists.lock();
             lists.closed = true;
             (
                 std::mem::take(&mut lists.slots),
                 std::mem::take(&mut lists.queues),
+                std::mem::take(&mut lists.taps),
             )
         };
+        for tap in taps.iter().filter_map(Weak::upgrade) {
+            tap.heard.lock().closed = true;
+            tap.waker.wake();
+        }
         for slot in slots.values().flatten().filter_map(Weak::upgrade) {
             slot.heard.lock().closed = true;
             slot.waker.wake();
@@ -213,15 +240,81 @@ impl Hub {
     }
 }
 
+impl Hub {
+    fn tell_taps(&self, list: &ListKey, first: bool, add: impl Fn(&mut News)) {
+        let taps: Vec<_> = {
+            let lists = self.lists.lock();
+            lists.taps.iter().filter_map(Weak::upgrade).collect()
+        };
+        let listens = |tap: &&Arc<Tap>| tap.kinds.contains(&list.kind.as_str());
+        for tap in taps.iter().filter(listens) {
+            let mut heard = tap.heard.lock();
+            heard.fresh = true;
+            if tap.from_the_start || !first {
+                let news = heard.lists.entry(list.clone());
+                add(news.or_insert_with(News::nothing));
+            }
+            drop(heard);
+            tap.waker.wake();
+        }
+    }
+}
+
+impl News {
+    /// Nothing happened yet.
+    const fn nothing() -> Self {
+        Self {
+            rows: Some(Vec::new()),
+            filled: Vec::new(),
+        }
+    }
+
+    fn add_changes(&mut self, changes: &Changes) {
+        match (changes, &mut self.rows) {
+            (Changes::Rows(rows), Some(known)) if known.len() + rows.len() <= ROWS_MAX => {
+                known.extend(rows.iter().cloned());
+            }
+            _ => self.rows = None,
+        }
+    }
+
+    fn add_filled(&mut self, ids: &[ItemId]) {
+        if self.filled.len() + ids.len() > ROWS_MAX {
+            self.rows = None;
+        } else {
+            self.filled.extend(ids.iter().cloned());
+        }
+    }
+}
+
+impl Tap {
+    /// What happened since the last look, by list; `None`: the client was closed.
+    pub(crate) fn poll_news(&self, context: &Context<'_>) -> Poll<Option<BTreeMap<ListKey, News>>> {
+        self.waker.register(context.waker());
+        let mut heard = self.heard.lock();
+        if heard.closed {
+            Poll::Ready(None)
+        } else if heard.fresh {
+            heard.fresh = false;
+            Poll::Ready(Some(std::mem::take(&mut heard.lists)))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Looks again at the next poll, whatever happened.
+    pub(crate) fn refresh(&self) {
+        self.heard.lock().fresh = true;
+        self.waker.wake();
+    }
+}
+
 impl Slot {
     fn tell(&self, add: impl Fn(&mut News)) {
         let mut heard = self.heard.lock();
         if !heard.fresh {
             heard.fresh = true;
-            heard.news = News {
-                rows: Some(Vec::new()),
-                filled: Vec::new(),
-            };
+            heard.news = News::nothing();
         }
         add(&mut heard.news);
         drop(heard);
@@ -293,14 +386,14 @@ mod tests {
         let slot = hub.listen(&list, Interest::Rows);
         assert!(heard(&slot).unwrap().rows.is_none(), "the first look");
         assert!(heard(&slot).is_none());
-        hub.rows_changed(&list, &changed("x"));
-        hub.rows_changed(&list, &changed("y"));
-        hub.rows_changed(&"a/2".parse().unwrap(), &changed("z"));
+        hub.rows_changed(&list, &changed("x"), false);
+        hub.rows_changed(&list, &changed("y"), false);
+        hub.rows_changed(&"a/2".parse().unwrap(), &changed("z"), false);
         hub.status_changed(&list);
         assert_eq!(heard(&slot).unwrap().rows.unwrap().len(), 2);
         assert!(heard(&slot).is_none());
         for at in 0..=ROWS_MAX {
-            hub.rows_changed(&list, &changed(&at.to_string()));
+            hub.rows_changed(&list, &changed(&at.to_string()), false);
         }
         assert!(heard(&slot).unwrap().rows.is_none(), "too many to name");
     }

@@ -44,6 +44,58 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What a user does is a method on the list that it is about, or on a [`Group`].
+//! It is sent at once or fails at once, and what it changed is there when it
+//! returns:
+//!
+//! ```no_run
+//! use futures::StreamExt;
+//! use highwater_sdk::actions::conversations::ConversationSettings;
+//! use highwater_sdk::actions::groups::NewGroup;
+//! use highwater_sdk::{Client, Code, Error, Happening, Window};
+//!
+//! # async fn example(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+//! let friends = client.friends()?;
+//! match friends.request("bob", "we met at RustConf", "search").await {
+//!     Ok(became) => println!("{became:?}"),
+//!     // Nothing was sent, and nothing is kept to be sent later.
+//!     Err(Error::Offline(_)) => println!("you are offline; try again"),
+//!     Err(Error::Refused(no)) if no.code == Code::Blocked => println!("bob does not want it"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! friends.accept("carol").await?;
+//! assert!(friends.get("carol").await?.is_some());
+//!
+//! let new = NewGroup { group: "rust".into(), name: "Rust".into(), ..NewGroup::default() };
+//! let group = client.groups()?.create(&new).await?;
+//! for invited in group.invite(&["carol", "dave"]).await? {
+//!     println!("{}: {:?}", invited.user, invited.result);
+//! }
+//!
+//! // All conversations in one order, large groups among them.
+//! let conversations = client.conversations()?;
+//! let first = conversations.page(None, 20).await?;
+//! println!("{} unread in all", conversations.total_unread()?);
+//! if let Some(view) = first.rows.first().and_then(|row| row.item.as_ref()) {
+//!     let seq = view.last.as_ref().map_or(0, |last| last.seq);
+//!     conversations.read(first.rows[0].id(), seq).await?;
+//! }
+//! let pinned = ConversationSettings { pinned: Some(true), ..Default::default() };
+//! conversations.set("g:rust", &pinned).await?;
+//!
+//! // What happens, whoever does it and on whichever device.
+//! let mut happenings = client.happenings();
+//! while let Some(happening) = happenings.next().await {
+//!     match happening? {
+//!         Happening::FriendRequestReceived { user, .. } => println!("{user} asks"),
+//!         Happening::TotalUnread { messages } => println!("{messages} unread"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! - [`List`]: [`page`](List::page), [`get`](List::get),
 //!   [`count`](List::count), [`watch`](List::watch), [`status`](List::status),
 //!   [`verify`](List::verify). A list that was opened is kept up to date, after
@@ -51,17 +103,22 @@
 //! - [`Client::sync`] is one attempt with an outcome; [`Client::start`] is the
 //!   background: at once, after failures with growing delays, after long
 //!   silence, and on [`Client::wake`].
+//! - [`actions`]: what a user can do. [`Conversations`]: the merged order, its
+//!   windows and the total of unread messages. [`Happening`]: what is told.
 //! - Another kind of list is a type that implements [`ListKind`], and no line of
 //!   sync code.
 //! - [`driver`]: what the SDK needs of the machine. No type of a runtime or of
 //!   an HTTP library is in the interface: futures and streams run on whatever
 //!   executor the app has.
 
+pub mod actions;
 mod client;
+pub mod conversations;
 pub mod driver;
 mod engine;
 mod error;
 mod event;
+mod happening;
 mod hub;
 mod list;
 pub mod lists;
@@ -76,16 +133,22 @@ mod status;
 mod token;
 mod watch;
 
+pub use actions::groups::Group;
 pub use client::{Client, ClientBuilder};
+pub use conversations::Conversations;
 pub use driver::Traffic;
 pub use error::Error;
 pub use event::{Event, Events};
+pub use happening::{Happening, Happenings};
 pub use highwater_core::local::Rung;
 pub use highwater_core::replica::{Cost, Difference, Reason, Receipt, ReplicaConfig, Standing};
 pub use highwater_protocol::message::GoneReason;
 pub use highwater_protocol::{Code, ItemId, ListKey, Rank, Refusal, Version};
 pub use list::{List, PAGE_ROWS_MAX};
-pub use lists::{Groups, ListKind, Members, Opaque, Raw, View};
+pub use lists::{
+    Activity, Blocks, ConversationItems, FriendRequests, Friends, Groups, JoinRequests, ListKind,
+    Members, Opaque, Profile, Raw, SentFriendRequests, SentJoinRequests, View,
+};
 #[cfg(feature = "native")]
 pub use native::{Compression, NativeConfig};
 pub use page::{Key, Page, Row};

@@ -108,6 +108,10 @@ impl<V> List<V> {
         self.shared().release(&self.key);
     }
 
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
     fn shared(&self) -> &std::sync::Arc<Shared> {
         self.client.shared()
     }

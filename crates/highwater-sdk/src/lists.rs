@@ -41,7 +41,11 @@ use crate::list::List;
 use highwater_protocol::Refusal;
 use highwater_protocol::kinds::{self, Payload};
 
-pub use highwater_protocol::kinds::{GroupProfile, JoinedGroup, Member, Role};
+pub use highwater_protocol::kinds::{
+    Announcement, Block, Circle, Conversation, ConversationId, ConversationState, ConversationType,
+    Draft, Extra, Friend, FriendRequest, GroupActivity, GroupProfile, JoinPolicy, JoinRequest,
+    JoinedGroup, LastMessage, Member, Mention, Receive, RequestState, Role, UserProfile,
+};
 
 /// How a list's payloads are read.
 pub trait View: 'static {
@@ -96,31 +100,48 @@ impl View for Raw {
     type Header = Opaque;
 }
 
-/// The groups that a user has joined, newest first.
-#[derive(Clone, Copy, Debug)]
-pub enum Groups {}
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $name:ident ($kind:ident): $item:ty, $header:ty;)+) => {$(
+        $(#[$doc])+
+        #[derive(Clone, Copy, Debug)]
+        pub enum $name {}
 
-impl View for Groups {
-    type Item = JoinedGroup;
-    type Header = Opaque;
+        impl View for $name {
+            type Item = $item;
+            type Header = $header;
+        }
+
+        impl ListKind for $name {
+            const NAME: &'static str = kinds::$kind;
+        }
+    )+};
 }
 
-impl ListKind for Groups {
-    const NAME: &'static str = kinds::GROUPS;
-}
-
-/// The members of a group: owner, admins, members, each by when they joined.
-/// The header is the group's profile.
-#[derive(Clone, Copy, Debug)]
-pub enum Members {}
-
-impl View for Members {
-    type Item = Member;
-    type Header = GroupProfile;
-}
-
-impl ListKind for Members {
-    const NAME: &'static str = kinds::MEMBERS;
+kinds! {
+    /// What a user says about themselves: the header. It has no items.
+    Profile (PROFILE): Opaque, UserProfile;
+    /// A user's friends: pinned ones first, then by remark or name.
+    Friends (FRIENDS): Friend, Opaque;
+    /// Who asks to be a user's friend, newest first.
+    FriendRequests (FRIEND_REQUESTS): FriendRequest, Opaque;
+    /// Whom a user asks to be their friend, newest first.
+    SentFriendRequests (SENT_FRIEND_REQUESTS): FriendRequest, Opaque;
+    /// Whom a user blocks, newest first.
+    Blocks (BLOCKS): Block, Opaque;
+    /// The groups that a user has joined, newest first.
+    Groups (GROUPS): JoinedGroup, Opaque;
+    /// The members of a group: owner, admins, members, each by when they joined.
+    /// The header is the group's profile.
+    Members (MEMBERS): Member, GroupProfile;
+    /// Who applies to a group, newest first.
+    JoinRequests (JOIN_REQUESTS): JoinRequest, Opaque;
+    /// The groups that a user applies to, newest first.
+    SentJoinRequests (SENT_JOIN_REQUESTS): JoinRequest, Opaque;
+    /// A user's conversations as the server keeps them, without what goes on in
+    /// large groups. Apps want [`Conversations`](crate::Conversations).
+    ConversationItems (CONVERSATIONS): Conversation, Opaque;
+    /// What goes on in a large group: the header. It has no items.
+    Activity (ACTIVITY): Opaque, GroupActivity;
 }
 
 impl Client {
@@ -129,6 +150,54 @@ impl Client {
     /// # Errors
     /// The user's id is none that a list's owner can have.
     pub fn groups(&self) -> Result<List<Groups>, Refusal> {
+        self.open(self.user())
+    }
+
+    /// What the user says about themselves.
+    ///
+    /// # Errors
+    /// The user's id is none that a list's owner can have; likewise below.
+    pub fn profile(&self) -> Result<List<Profile>, Refusal> {
+        self.open(self.user())
+    }
+
+    /// The user's friends.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn friends(&self) -> Result<List<Friends>, Refusal> {
+        self.open(self.user())
+    }
+
+    /// Who asks to be the user's friend.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn friend_requests(&self) -> Result<List<FriendRequests>, Refusal> {
+        self.open(self.user())
+    }
+
+    /// Whom the user asks to be their friend.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn sent_friend_requests(&self) -> Result<List<SentFriendRequests>, Refusal> {
+        self.open(self.user())
+    }
+
+    /// Whom the user blocks.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn blocks(&self) -> Result<List<Blocks>, Refusal> {
+        self.open(self.user())
+    }
+
+    /// The groups that the user applies to.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn sent_join_requests(&self) -> Result<List<SentJoinRequests>, Refusal> {
         self.open(self.user())
     }
 

@@ -1,7 +1,8 @@
 //! What a client, its lists, its streams and its engine have in common.
 
+use crate::conversations::Board;
 use crate::driver::Driver;
-use crate::engine::{Ask, Command, Goal};
+use crate::engine::{Action, Ask, Command, Done, Goal};
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::local::{Database, LocalError, ReadRow, Standing};
@@ -9,11 +10,13 @@ use crate::report::SyncReport;
 use crate::server_url::ServerUrl;
 use crate::status::Status;
 use crate::token::Tokens;
+use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
 use highwater_core::local::Phase;
 use highwater_protocol::{ItemId, ListKey, OrderKey};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// Whether the server is there, as the last request showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(crate) struct Shared {
     link: Mutex<Link>,
     held: Mutex<BTreeSet<ListKey>>,
     commands: mpsc::UnboundedSender<Command>,
+    /// The user's conversations, merged; `None`: the app has not asked for them.
+    board: OnceLock<Mutex<Board>>,
 }
 
 impl Shared {
@@ -57,7 +62,25 @@ impl Shared {
             link: Mutex::new(Link::Untried),
             held: Mutex::new(held),
             commands,
+            board: OnceLock::new(),
         }
+    }
+
+    /// The user's conversations in their merged order, as they are now; `None`:
+    /// the app has not asked for them.
+    pub(crate) fn board(&self) -> Result<Option<MutexGuard<'_, Board>>, Error> {
+        let Some(board) = self.board.get() else {
+            return Ok(None);
+        };
+        let mut board = board.lock();
+        board.refresh(self)?;
+        Ok(Some(board))
+    }
+
+    /// Begins to merge the user's conversations.
+    pub(crate) fn begin_board(&self, list: &ListKey) {
+        let begin = || Mutex::new(Board::new(&self.hub, list, &self.db.binding().user));
+        self.board.get_or_init(begin);
     }
 
     pub(crate) fn link(&self) -> Link {
@@ -119,6 +142,10 @@ impl Shared {
         self.tell(Command::Release(list.clone()));
     }
 
+    pub(crate) fn holds(&self, list: &ListKey) -> bool {
+        self.held.lock().contains(list)
+    }
+
     pub(crate) fn held(&self) -> Vec<ListKey> {
         self.held.lock().iter().cloned().collect()
     }
@@ -126,6 +153,19 @@ impl Shared {
     /// Has the engine do something. Nothing happens once the client is closed.
     pub(crate) fn tell(&self, command: Command) {
         let _ = self.commands.unbounded_send(command);
+    }
+
+    /// Has the engine send a write, and waits for its answer, and until the lists
+    /// that it changed show it. Dropping the future does not take the write back.
+    pub(crate) async fn write(&self, action: Action) -> Result<Bytes, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Write(action, reply));
+        let Done { outcome, caught_up } = answer.await.unwrap_or(Err(Error::Closed))?;
+        if let Some(caught_up) = caught_up {
+            // The write has happened; that a list lags behind it is no error.
+            let _ = caught_up.await;
+        }
+        Ok(outcome)
     }
 
     /// Has the engine reach a goal, and waits for it. Dropping the future gives

@@ -4,7 +4,7 @@
 //! window is touched, reads it again, and tells the difference. A reader who is
 //! slower than the commits gets several in one batch, never a wrong one.
 
-mod steps;
+pub(crate) mod steps;
 
 use crate::engine::Command;
 use crate::error::Error;
@@ -23,7 +23,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use steps::{Seen, Step, steps};
+use steps::{Seen, changes};
 
 /// Which part of a list is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,23 +207,10 @@ impl<V: View> Watch<V> {
     fn turn_to(&mut self, rows: Vec<ReadRow>) -> Vec<Change<V::Item>> {
         let rows: Vec<_> = rows.into_iter().filter(is_sound).collect();
         let now: Vec<_> = rows.iter().map(Seen::of).collect();
-        let steps = steps(&self.shown, &now);
+        let rows = rows.into_iter().map(|read| row(read, V::item)).collect();
+        let changes = changes(&self.shown, &now, rows);
         self.shown = now;
-        let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
-        // Each row of the new window is named by one step at most.
-        let mut take = |at: usize| {
-            let read = rows.get_mut(at).and_then(Option::take);
-            read.map(|read| row(read, V::item))
-        };
-        steps
-            .into_iter()
-            .filter_map(|step| match step {
-                Step::Remove { at, id } => Some(Change::Remove { at, id }),
-                Step::Move { from, to, new } => take(new).map(|row| Change::Move { from, to, row }),
-                Step::Insert { at } => take(at).map(|row| Change::Insert { at, row }),
-                Step::Update { at } => take(at).map(|row| Change::Update { at, row }),
-            })
-            .collect()
+        changes
     }
 }
 

@@ -27,12 +27,21 @@ pub(super) const RULES: &[Rule] = &[
 const DECLARED_IN: &str = "crates/highwater-protocol/src/kinds.rs";
 
 /// Rooms that know the kinds, and why.
-const ROOMS: [(&str, &str); 8] = [
+const ROOMS: [(&str, &str); 11] = [
     ("crates/highwater-protocol/src/kinds", "declares them"),
     ("crates/highwater-server/src/domain", "their rules"),
     (
         "crates/highwater-sdk/src/lists",
         "the typed lists that apps use",
+    ),
+    ("crates/highwater-sdk/src/actions", "what a user does"),
+    (
+        "crates/highwater-sdk/src/conversations",
+        "their order, as an app shows it",
+    ),
+    (
+        "crates/highwater-sdk/src/happening",
+        "what changed, in an app's words",
     ),
     ("crates/highwater", "the command line shows them to people"),
     ("crates/highwater-sim", "its workload is made of them"),

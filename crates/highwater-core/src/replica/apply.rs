@@ -13,7 +13,7 @@ use highwater_protocol::message::{
     Answer, Content, Delta, DeltaEnd, DivergedReason, GoneReason, Head, ListAnswer, ListRequest,
     Position, Row, ScanPage,
 };
-use highwater_protocol::{Digest, ItemId, ListKey, Refusal};
+use highwater_protocol::{Digest, ItemId, ListKey, Point, Refusal};
 use std::collections::BTreeSet;
 
 /// What to do about a list next.
@@ -53,6 +53,8 @@ pub(super) struct Applied {
     pub(super) many: bool,
     pub(super) filled: Vec<ItemId>,
     pub(super) phase: Option<Phase>,
+    /// Where the copy stands now, if it has a cursor.
+    pub(super) cursor: Option<Point>,
     pub(super) others: Vec<Event>,
 }
 
@@ -173,6 +175,7 @@ pub(super) fn apply<T: LocalTxn>(
     } = step;
     if applied.next != Next::Retry {
         txn.save_record(list, &record)?;
+        applied.cursor = record.working().cursor().map(|cursor| cursor.point);
         let settled = before == Some(record.phase) && record.phase == Phase::InSync;
         if !settled || !applied.changes.is_empty() || applied.many {
             applied.phase = Some(record.phase);
@@ -276,7 +279,7 @@ impl<T: LocalTxn> Step<'_, T> {
         }
     }
 
-    fn delta(&mut self, delta: Delta) -> Result<(), T::Error> {
+    pub(super) fn delta(&mut self, delta: Delta) -> Result<(), T::Error> {
         self.repair.deletes_lost |= delta.deletes_incomplete;
         for row in delta.rows {
             self.put(row, Likely::Known)?;

@@ -10,11 +10,13 @@ use highwater_core::sketch::{Encoding, Salt};
 use highwater_core::stamp::stamp_of;
 use highwater_core::{Effect, Head};
 use highwater_protocol::codec::Format;
-use highwater_protocol::message::{SketchId, SyncRequest, SyncResponse};
+use highwater_protocol::message::{
+    Content, Delta, DeltaEnd, ListChange, Row, SketchId, SyncRequest, SyncResponse, WriteAnswer,
+};
 use highwater_protocol::{Digest, ItemId, Lineage, ListKey, Rank, Version, wire};
 use highwater_store::memory::MemoryStore;
 use highwater_store::{Abort, PurgePolicy, Store, Write, WriteTxn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
@@ -178,6 +180,65 @@ impl Server {
         for (list, state) in committed.states {
             self.remember(&list, state);
         }
+    }
+
+    /// Writes, and says what its answer would say of the lists: what each was
+    /// before, and what was done to it.
+    pub(crate) fn write_and_tell(&mut self, ops: Vec<(ListKey, Op)>) -> Vec<ListChange> {
+        let lists = Ops(ops.clone()).lists();
+        let before: Vec<Head> = lists.iter().map(|list| self.head(list)).collect();
+        self.write(ops.clone());
+        let changes = lists.iter().zip(before);
+        let changes = changes.map(|(list, before)| self.change_since(list, before, &ops));
+        changes.flatten().collect()
+    }
+
+    fn change_since(
+        &self,
+        list: &ListKey,
+        before: Head,
+        ops: &[(ListKey, Op)],
+    ) -> Option<ListChange> {
+        let after = self.head(list);
+        if before == after {
+            return None;
+        }
+        let told = |delta| ListChange {
+            list: list.clone(),
+            lineage: after.lineage,
+            from: before.version,
+            delta,
+        };
+        let ends = ops
+            .iter()
+            .any(|(of, op)| of == list && matches!(op, Op::End));
+        if ends || before.lineage != after.lineage {
+            return Some(told(None));
+        }
+        let named: BTreeSet<ItemId> = ops
+            .iter()
+            .filter(|(of, _)| of == list)
+            .filter_map(|(_, op)| match op {
+                Op::Put(_, item, _) | Op::Delete(item) => Some(id(item)),
+                Op::End => None,
+            })
+            .collect();
+        let there = self.rows(list);
+        let is_there = |id: &ItemId| there.iter().any(|(of, ..)| of == id);
+        let deleted = named.iter().filter(|id| !is_there(id)).cloned().collect();
+        let rows = there.iter().filter(|(id, ..)| named.contains(id));
+        let rows = rows.map(|(id, rank, payload)| Row {
+            id: id.clone(),
+            rank: rank.clone(),
+            content: Content::Payload(payload.clone().into()),
+        });
+        Some(told(Some(Delta {
+            rows: rows.collect(),
+            deleted,
+            to: after.version,
+            end: DeltaEnd::Proof(after.digest, after.count),
+            deletes_incomplete: false,
+        })))
     }
 
     fn remember(&mut self, list: &ListKey, state: ListState) {
@@ -363,6 +424,23 @@ impl Device {
             .handle_response(self.now_ms, id, response, &mut self.db)
             .unwrap();
         self.drain();
+    }
+
+    /// Hears of changes, over the wire. The lists that are behind them.
+    pub(crate) fn hear(&mut self, changes: &[ListChange]) -> Vec<ListKey> {
+        let told = WriteAnswer {
+            changes: changes.to_vec(),
+            ..WriteAnswer::default()
+        };
+        let sent = Format::Protobuf.encode(&wire::WriteAnswer::from(told));
+        let received: wire::WriteAnswer = Format::Protobuf.decode(sent).unwrap();
+        let heard = WriteAnswer::try_from(received).unwrap().changes;
+        let behind = self
+            .replica
+            .handle_changes(self.now_ms, &heard, &mut self.db)
+            .unwrap();
+        self.drain();
+        behind
     }
 
     pub(crate) fn drain(&mut self) {

@@ -1,12 +1,12 @@
 //! Random worlds from fixed seeds: writes, losses, crashes, purges, restores,
-//! re-creation, tampering. After each step the books agree (I4) and nobody is
+//! re-creation, and changes that are told late, twice or never. After each step the books agree (I4) and nobody is
 //! falsely calm (I2); once it is quiet, all are equal (I1).
 
 use crate::pair::{Device, Op, Server, assert_books, assert_equal, assert_no_false_calm, id, list};
 use highwater_core::local::Phase;
 use highwater_core::replica::{Audited, ReplicaConfig};
 use highwater_protocol::ListKey;
-use highwater_protocol::message::SyncResponse;
+use highwater_protocol::message::{ListChange, SyncResponse};
 
 /// SplitMix64.
 struct Dice(u64);
@@ -28,6 +28,8 @@ struct World {
     lists: Vec<ListKey>,
     backups: Vec<highwater_store::memory::MemoryBackup>,
     late: Vec<(usize, highwater_core::replica::RequestId, SyncResponse)>,
+    /// What writes did, as their answers tell it.
+    told: Vec<ListChange>,
     config: ReplicaConfig,
 }
 
@@ -46,7 +48,7 @@ impl World {
         };
         let refs: Vec<_> = lists.iter().collect();
         let devices = (0..2).map(|_| Device::new(config).holding(&refs)).collect();
-        let (server, backups, late) = (Server::new(), Vec::new(), Vec::new());
+        let (server, backups, late, told) = (Server::new(), Vec::new(), Vec::new(), Vec::new());
         Self {
             dice,
             server,
@@ -54,6 +56,7 @@ impl World {
             lists,
             backups,
             late,
+            told,
             config,
         }
     }
@@ -84,10 +87,11 @@ impl World {
 
     fn step(&mut self) {
         let at = usize::try_from(self.dice.roll(2)).unwrap();
-        match self.dice.roll(100) {
+        match self.dice.roll(120) {
             0..=29 => {
                 let ops = (0..=self.dice.roll(4)).map(|_| self.op()).collect();
-                self.server.write(ops);
+                let told = self.server.write_and_tell(ops);
+                self.told.extend(told);
             }
             30..=59 => {
                 self.devices[at].step(&mut self.server);
@@ -147,6 +151,17 @@ impl World {
                     Some(at) => drop(self.server.denied.remove(at)),
                     None => self.server.denied.push(list),
                 }
+            }
+            100..=112 => {
+                // The newest, or any: late, twice, in any order.
+                let newest = self.told.len().saturating_sub(3);
+                let told = self.told[newest..].to_vec();
+                self.devices[at].hear(&told);
+            }
+            113..=119 if !self.told.is_empty() => {
+                let any = self.dice.roll(self.told.len() as u64);
+                let told = self.told[usize::try_from(any).unwrap()].clone();
+                self.devices[at].hear(&[told]);
             }
             _ => {
                 let list = self.pick_list();

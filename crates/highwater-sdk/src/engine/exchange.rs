@@ -1,6 +1,6 @@
 //! One request and its answer: encoding, the token, and what a refusal means.
 
-use crate::driver::{Request, Response, TransportError};
+use crate::driver::{Method, Request, Response, TransportError};
 use crate::error::Error;
 use crate::shared::Shared;
 use highwater_core::replica::RequestId;
@@ -65,10 +65,12 @@ async fn sync(
     let mut renewed = false;
     loop {
         let sent = Request {
+            method: Method::Post,
             url: shared.server.join(SYNC),
             token: Arc::clone(&token),
             body: body.clone(),
             content_type: Format::Protobuf.content_type(),
+            idempotency_key: None,
         };
         let response = shared.driver.transport.send(sent).await;
         let response = response.map_err(Error::Unreachable)?;
@@ -101,7 +103,43 @@ async fn sync(
     }
 }
 
-fn format(response: &Response) -> Format {
+pub(super) fn format(response: &Response) -> Format {
+    let named = response.content_type.as_deref();
+    named
+        .and_then(Format::from_content_type)
+        .unwrap_or_default()
+}
+
+/// Tells the server of repairs. Whether that worked is nobody's concern: what
+/// was told is for people to look at.
+pub(super) async fn post_receipts(shared: Arc<Shared>, receipts: Receipts) {
+    let Ok(token) = shared.tokens.current().await else {
+        return;
+    };
+    let request = Request {
+        method: Method::Post,
+        url: shared.server.join(RECEIPTS),
+        token,
+        body: Format::Protobuf.encode(&wire::Receipts::from(receipts)),
+        content_type: Format::Protobuf.content_type(),
+        idempotency_key: None,
+    };
+    let _ = shared.driver.transport.send(request).await;
+}
+
+/// Whether another token may help. A code that is not known here is judged by
+/// its status.
+pub(super) fn asks_for_a_token(status: u16, refusal: &Refusal) -> bool {
+    match refusal.code {
+        Code::InvalidToken | Code::ExpiredToken | Code::MissingToken => true,
+        Code::Unknown => status == 401,
+        _ => false,
+    }
+}
+
+/// Reads why the server refused. Whatever stands between, a proxy say, speaks
+/// another language: then the server was not reached.
+pub(super) fn refusal(response: &Response) -> Result<Refusal, Error> {
     let named = response.content_type.as_deref().unwrap_or_default();
     let decoded = if named.starts_with(PROBLEM_JSON) {
         Problem::read(&response.body).map(Refusal::from)

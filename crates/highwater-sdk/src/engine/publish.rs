@@ -17,12 +17,21 @@ impl Engine {
         let hub = &shared.hub;
         while let Some(event) = self.replica.poll_event() {
             match event {
-                Reported::Changed { list, changes } => hub.rows_changed(&list, &changes),
+                Reported::Changed { list, changes } => {
+                    hub.rows_changed(&list, &changes, self.beginning.contains(&list));
+                }
                 Reported::DetailsFilled { list, ids } => hub.filled(&list, &ids),
                 Reported::Status { list, phase } => {
                     hub.status_changed(&list);
-                    if phase == Phase::InSync {
-                        self.auditor.meet(&list);
+                    match phase {
+                        Phase::InSync => {
+                            self.beginning.remove(&list);
+                            self.auditor.meet(&list);
+                        }
+                        Phase::Gone(_) => {
+                            self.beginning.insert(list.clone());
+                        }
+                        _ => {}
                     }
                     self.phases.insert(list, phase);
                 }

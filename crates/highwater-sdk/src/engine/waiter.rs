@@ -21,6 +21,8 @@ pub(crate) enum Goal {
     FirstPage(ListKey),
     /// Payloads were asked for.
     Details(ListKey, Vec<ItemId>),
+    /// Lists that a write of the device's own changed have caught up with it.
+    CatchUp(Vec<ListKey>),
 }
 
 /// A goal, and whom to tell.
@@ -72,6 +74,7 @@ impl Waiter {
             | Goal::Verify(Some(list))
             | Goal::FirstPage(list)
             | Goal::Details(list, _) => [list.clone()].into(),
+            Goal::CatchUp(lists) => lists.iter().cloned().collect(),
         };
         Self {
             ask,
@@ -94,7 +97,7 @@ impl Waiter {
 
     /// The report of this goes to the app.
     pub(super) const fn is_reported(&self) -> bool {
-        !self.is_a_page()
+        matches!(&self.ask.goal, Goal::Sync(_) | Goal::Verify(_))
     }
 
     /// Someone looks at a page until this is done.
@@ -127,7 +130,7 @@ impl Waiter {
 
     pub(super) fn is_done(&mut self, replica: &Replica) -> bool {
         match &self.ask.goal {
-            Goal::Sync(_) | Goal::Verify(_) => {
+            Goal::Sync(_) | Goal::Verify(_) | Goal::CatchUp(_) => {
                 self.pending.retain(|list| replica.is_busy(list));
                 self.pending.is_empty()
             }

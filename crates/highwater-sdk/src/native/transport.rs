@@ -6,11 +6,11 @@
 use super::coding::{self, Undecodable};
 use super::socket::{Counted, Meter};
 use super::{Compression, NativeConfig, tls};
-use crate::driver::{BoxFuture, Request, Response, Traffic, Transport, TransportError};
+use crate::driver::{self, BoxFuture, Request, Response, Traffic, Transport, TransportError};
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
-    HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap,
+    HeaderName, HeaderValue,
 };
 use http::{Method, Uri};
 use http_body_util::{BodyExt as _, Full};
@@ -27,6 +27,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 type Sender = SendRequest<Full<Bytes>>;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Connections that are kept while nobody uses them.
 const IDLE_MAX: usize = 4;
@@ -77,9 +79,11 @@ impl HttpTransport {
         self.exchange_once(&target, &request, None).await
     }
 
-    /// The request's body as it travels, if that is compressed.
+    /// The request's body as it travels, if that is compressed. The dictionary is
+    /// one of protobuf messages; a write's short JSON gains nothing by it.
     fn coded(&self, request: &Request) -> Option<Bytes> {
         let may = self.config.compression == Compression::Auto
+            && request.idempotency_key.is_none()
             && !self.plain_requests.load(Ordering::Relaxed)
             && request.body.len() > coding::WORTHWHILE_BYTES;
         may.then(|| coding::encode(&request.body)).flatten()
@@ -103,7 +107,8 @@ impl HttpTransport {
         let head = match self.in_time(sent).await? {
             Ok(head) => head,
             // The server closed a kept connection before it saw the request, or
-            // instead of answering it. A sync only reads: it is sent again.
+            // instead of answering it. A sync only reads, and a write has its
+            // key: it is sent again.
             Err(error) if is_kept && is_closed(&error) => {
                 sender = self.connect(target).await?;
                 self.meter.request();
@@ -189,12 +194,23 @@ impl HttpTransport {
         let is_coded = coded.is_some();
         let body = coded.unwrap_or_else(|| request.body.clone());
         let mut message = http::Request::new(Full::new(body));
-        *message.method_mut() = Method::POST;
+        *message.method_mut() = match request.method {
+            driver::Method::Post => Method::POST,
+            driver::Method::Put => Method::PUT,
+            driver::Method::Patch => Method::PATCH,
+            driver::Method::Delete => Method::DELETE,
+        };
         *message.uri_mut() = path;
         let headers = message.headers_mut();
         headers.insert(HOST, host);
         headers.insert(AUTHORIZATION, token);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
+        if let Some(key) = &request.idempotency_key {
+            let key = HeaderValue::try_from(&**key).map_err(|_| bad("the idempotency key"))?;
+            headers.insert(IDEMPOTENCY_KEY, key);
+            let protobuf = highwater_protocol::codec::Format::Protobuf.content_type();
+            headers.insert(ACCEPT, HeaderValue::from_static(protobuf));
+        }
         if self.config.compression == Compression::Auto {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
         }

@@ -1,20 +1,22 @@
 //! The way from one window to another: as few steps as an app can animate.
 
+use super::Change;
 use crate::local::ReadRow;
+use crate::page::Row;
 use highwater_protocol::{ItemId, Rank, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a window held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) id: ItemId,
-    pub(super) rank: Rank,
-    stamp: Stamp,
-    whole: bool,
+pub(crate) struct Seen {
+    pub(crate) id: ItemId,
+    pub(crate) rank: Rank,
+    pub(crate) stamp: Stamp,
+    pub(crate) whole: bool,
 }
 
 impl Seen {
-    pub(super) fn of(read: &ReadRow) -> Self {
+    pub(crate) fn of(read: &ReadRow) -> Self {
         Self {
             id: read.row.id.clone(),
             rank: read.row.rank.clone(),
@@ -26,16 +28,32 @@ impl Seen {
 
 /// A step between two windows; indices of rows are those of the new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+enum Step {
     Remove { at: usize, id: ItemId },
     Move { from: usize, to: usize, new: usize },
     Insert { at: usize },
     Update { at: usize },
 }
 
+/// The steps from what a window held to `rows`, of which `now` is what is seen.
+pub(crate) fn changes<T>(before: &[Seen], now: &[Seen], rows: Vec<Row<T>>) -> Vec<Change<T>> {
+    let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
+    // Each row of the new window is named by one step at most.
+    let mut take = |at: usize| rows.get_mut(at).and_then(Option::take);
+    steps(before, now)
+        .into_iter()
+        .filter_map(|step| match step {
+            Step::Remove { at, id } => Some(Change::Remove { at, id }),
+            Step::Move { from, to, new } => take(new).map(|row| Change::Move { from, to, row }),
+            Step::Insert { at } => take(at).map(|row| Change::Insert { at, row }),
+            Step::Update { at } => take(at).map(|row| Change::Update { at, row }),
+        })
+        .collect()
+}
+
 /// The steps from one window to another, with as few moves as there can be:
 /// removals from the end, moves, insertions from the start, updates.
-pub(super) fn steps(before: &[Seen], now: &[Seen]) -> Vec<Step> {
+fn steps(before: &[Seen], now: &[Seen]) -> Vec<Step> {
     let place: BTreeMap<&ItemId, usize> = now
         .iter()
         .enumerate()

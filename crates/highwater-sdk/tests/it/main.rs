@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod abnormal;
+mod conversations;
 mod crash;
 mod damaged_file;
 mod database;
 mod details;
 mod first_sync;
+mod happenings;
 mod repair;
 mod resume;
 mod server;
@@ -15,3 +17,5 @@ mod sockets;
 mod status;
 mod tokens;
 mod watch;
+mod write_kit;
+mod writes;

@@ -2,6 +2,7 @@
 //! transport that loses, cuts, delays and refuses what the test says.
 
 use crate::sketches::TestSketches;
+use crate::write_kit::Writes;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -68,6 +69,7 @@ pub(crate) struct Asked {
 
 pub(crate) struct TestServer {
     pub(crate) store: MemoryStore,
+    pub(crate) writes: Writes,
     sketches: TestSketches,
     inner: Mutex<Inner>,
 }
@@ -176,6 +178,7 @@ impl TestServer {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             store: MemoryStore::new([1; 16]),
+            writes: Writes::default(),
             sketches: TestSketches::new(),
             inner: Mutex::default(),
         })
@@ -215,6 +218,7 @@ impl TestServer {
 
     pub(crate) fn set_down(&self, down: bool) {
         self.inner.lock().unwrap().down = down;
+        self.writes.set_down(down);
     }
 
     pub(crate) fn deny(&self, list: &ListKey, denied: bool) {
@@ -494,6 +498,9 @@ struct Wire(Arc<TestServer>);
 
 impl Transport for Wire {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+        if request.idempotency_key.is_some() {
+            return Box::pin(async move { self.0.handle_write(&request) });
+        }
         if request.url == format!("{URL}/v1/receipts") {
             return Box::pin(async move { Ok(self.0.take_receipts(&request)) });
         }

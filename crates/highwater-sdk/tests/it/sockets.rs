@@ -543,3 +543,40 @@ fn tls_is_spoken_with_authorities_that_are_trusted_and_counted_below() {
     // Far more than the message: handshake and records are on the wire too.
     assert!(traffic.bytes_received > 500);
 }
+
+#[test]
+fn a_write_says_its_method_its_key_and_that_the_answer_is_to_be_protobuf() {
+    let nothing = Format::Protobuf.encode(&wire::WriteAnswer::default());
+    let setup = setup(vec![Reply::Send(answer("", &nothing))]);
+    let friends = setup.client.friends().unwrap();
+    let settings = highwater_sdk::actions::friends::FriendSettings {
+        // Long enough to be compressed, were it a message.
+        remark: Some("x".repeat(2_000)),
+        ..Default::default()
+    };
+    block_on(friends.set("u:2", &settings)).unwrap();
+    let heard = setup.server.heard.recv().unwrap();
+    let mut lines: Vec<_> = heard.head.lines().collect();
+    assert_eq!(lines.remove(0), "patch /v1/users/u1/friends/u%3a2 http/1.1");
+    lines.sort_unstable();
+    let key = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("idempotency-key: "));
+    let key = format!("idempotency-key: {}", key.unwrap());
+    assert_eq!(key.len(), "idempotency-key: ".len() + 32);
+    let length = format!("content-length: {}", heard.body.len());
+    let host = format!("host: {}", setup.server.address);
+    assert_eq!(
+        lines,
+        [
+            "accept-encoding: hw1, zstd, gzip",
+            "accept: application/x-protobuf",
+            "authorization: bearer secret",
+            &length,
+            "content-type: application/json",
+            &host,
+            &key,
+        ]
+    );
+    assert!(heard.body.starts_with(b"{\"remark\":\"xxx"));
+}

@@ -8,3 +8,4 @@ mod evolution;
 mod harness;
 mod operator;
 mod repairs;
+mod writes;
