@@ -42,31 +42,61 @@ done
     die "the server does not start"
 }
 
-# Ids that operations have in common, so that some find what others left.
-cat >"$folder/schemathesis.toml" <<'TOML'
-[parameters]
-"path.user" = ["ann", "bob", "cyd/dee"]
-"path.friend" = ["ann", "bob", "eve"]
-"path.blocked" = ["bob", "eve"]
-"path.group" = ["tea", "org/team"]
-TOML
+service=$("$highwater" token --service --data "$folder/data")
+ann=$("$highwater" token --user ann --data "$folder/data")
 
-# as WHO EXAMPLES TOKEN…: requests of one asker.
+# The document, with ids that operations have in common, so that some find what
+# others left; and something for them to find.
+"$venv/bin/python" - "$url" "$service" "$folder/openapi.json" <<'PYTHON'
+import json, sys, urllib.request
+
+url, token, file = sys.argv[1:]
+known = {"user": ["ann", "bob"], "owner": ["ann", "bob"], "to": ["ann", "bob"], "friend": ["bob", "eve"], "blocked": ["bob", "eve"],
+         "group": ["tea", "org"], "conversation": ["u:bob", "g:tea", "s:news"]}
+
+def with_known(name, schema):
+    ids = {"enum": known[name]}
+    return {"anyOf": [ids, ids, schema]}
+
+api = json.load(urllib.request.urlopen(url + "/v1/openapi.json"))
+for methods in api["paths"].values():
+    for operation in methods.values():
+        for parameter in operation["parameters"]:
+            if parameter["in"] == "path" and parameter["name"] in known:
+                parameter["schema"] = with_known(parameter["name"], parameter["schema"])
+        for body in operation.get("requestBody", {}).get("content", {}).values():
+            schema = api["components"]["schemas"].get(body["schema"].get("$ref", "").split("/")[-1], {})
+            for name, field in schema.get("properties", {}).items():
+                if name in known and "string" in field.get("type", []):
+                    schema["properties"][name] = with_known(name, field)
+json.dump(api, open(file, "w"))
+
+def put(method, path, body):
+    headers = {"authorization": "Bearer " + token, "content-type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(url + path, json.dumps(body).encode(), headers, method=method))
+
+for group in known["group"]:
+    put("POST", "/v1/groups", {"group": group, "name": group, "owner": "ann", "join_policy": "approval"})
+    put("POST", f"/v1/groups/{group}/members:invite", {"users": ["bob", "cyd"]})
+put("PUT", "/v1/users/eve/sent_friend_requests/ann", {})
+put("POST", "/v1/admin/friends", {"pairs": [{"user": "ann", "friend": "bob"}]})
+put("POST", "/v1/activity", {"activities": [{"conversation": {"group": "tea"}, "seq": 1, "at_ms": 1, "sender": "bob"}]})
+PYTHON
+
+# as WHO TOKEN EXAMPLES ARGUMENT…: requests of one asker.
 as() {
-    local who=$1 examples=$2
-    shift 2
-    local token
-    token=$("$highwater" token "$@" --data "$folder/data")
+    local who=$1 token=$2 examples=$3
+    shift 3
     say "schemathesis, as $who"
-    "$venv/bin/st" --config-file "$folder/schemathesis.toml" run "$url/v1/openapi.json" \
+    "$venv/bin/st" run "$folder/openapi.json" --url "$url" \
         --header "Authorization: Bearer $token" \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
         --phases examples,coverage,fuzzing --max-examples "$examples" \
-        --seed 1 --generation-database none --no-color "${arguments[@]}"
+        --seed 1 --generation-database none --warnings off --no-color "$@"
 }
 
 arguments=("$@")
 cd "$folder"
-as "a service" 15 --service
-as "a user" 5 --user ann
+as "a user" "$ann" 5 "${arguments[@]}"
+as "a service" "$service" 12 "${arguments[@]}"
 kill -0 "$server" || die "the server is gone"

@@ -28,6 +28,7 @@ mod holders;
 mod ids;
 mod import;
 mod operations;
+mod payloads;
 mod people;
 pub mod permissions;
 mod profiles;
@@ -60,6 +61,7 @@ pub use operations::{
     JoinOutcome, Leave, MuteGroup, MuteMember, Reject, Remove, RemoveOutcome, Rules,
     SetMemberExtra, SetNickname, SetRole, SetRules, Transfer, Withdraw,
 };
+pub(crate) use payloads::AnyPayload;
 pub use profiles::{DeleteUser, DescribeUser, ProfileChange};
 pub use rights::{Held, Rights, beside, own_list};
 pub(crate) use transaction::purge_answers;

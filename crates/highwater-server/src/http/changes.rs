@@ -1,8 +1,8 @@
 //! What a write did, as its answer says it.
 
-use super::items::{AnyPayload, Entry};
+use super::items::Entry;
 use super::reply;
-use crate::domain::ListChange;
+use crate::domain::{AnyPayload, ListChange};
 use highwater_protocol::message::{self, Delta, DeltaEnd, WriteAnswer};
 use highwater_protocol::{ItemId, limits};
 use schemars::JsonSchema;

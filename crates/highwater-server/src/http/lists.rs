@@ -8,7 +8,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use highwater_core::reads::Item;
-use highwater_protocol::kinds::{self, Payload};
+use highwater_protocol::kinds::Payload;
 use highwater_protocol::{Code, ItemId, ListKey, OrderKey, Rank, Refusal, limits};
 use highwater_store::Store;
 use http::StatusCode;
@@ -88,7 +88,8 @@ where
         .page(&call.identity.actor, &list, after.as_ref(), rows);
     let (head, page) = page.await.map_err(|no| of.refused(no))?;
     // A group that exists says something about itself.
-    if head.count == 0 && list.kind.as_str() == kinds::MEMBERS {
+    let is_members = matches!(of, Of::Group(_)) && list == call.group()?.members();
+    if head.count == 0 && is_members {
         return Err(no_group());
     }
     let mut items: Vec<Item> = page.rows;
