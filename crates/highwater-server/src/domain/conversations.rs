@@ -53,7 +53,6 @@ pub struct ConversationChange {
     #[serde(default)]
     pub destroy_after_s: Option<u32>,
     /// Data of the app's own.
-    #[serde(default)]
     #[serde(default, deserialize_with = "highwater_protocol::kinds::given")]
     pub extra: Option<Extra>,
     /// What they have begun to write, up to 4,096 bytes; empty: nothing.

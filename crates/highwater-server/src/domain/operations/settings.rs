@@ -38,7 +38,6 @@ pub struct Description {
     #[serde(default)]
     pub avatar: Option<String>,
     /// Data of the app's own.
-    #[serde(default)]
     #[serde(default, deserialize_with = "highwater_protocol::kinds::given")]
     pub extra: Option<Extra>,
 }
