@@ -455,6 +455,7 @@ fn of_a_group(
             (asked("POST", path, Value::Null), no.into())
         }
         _ => {
+            let user = an_applicant(random, world, &group).unwrap_or(user);
             let answer = random.name();
             let no = world.turn_down(who, &group, &user, &answer, now);
             let path = format!("{at}/join_requests/{user}/reject");
