@@ -78,7 +78,8 @@ pub(super) async fn enter_group(
 
 /// A user's conversation of a group that they are no longer in goes on no more:
 /// it is marked as `state`, if it was active, and keeps the last message, of
-/// which `last` is what the group knew. One that they deleted goes.
+/// which `last` is what the group knew. One that they deleted goes, unless something
+/// happened since.
 pub(super) async fn leave_group(
     txn: &mut impl WriteTxn,
     user: &UserId,
@@ -93,12 +94,20 @@ pub(super) async fn leave_group(
     if conversation.state != ConversationState::Active {
         return Ok(());
     }
-    if conversation.deleted {
-        txn.delete(&user.conversations(), &item).await?;
-        return Ok(());
+    if let Some(last) = last.as_ref().filter(|_| !conversation.shared)
+        && conversation.last.is_none()
+    {
+        // The group was found large a moment ago, and this is all they heard of it.
+        conversation.read_seq = conversation.read_seq.max(last.seq.saturating_sub(1));
     }
     conversation.shared = false;
     conversation.last = newer(conversation.last.take(), last);
+    let last_seq = conversation.last.as_ref().map_or(0, |last| last.seq);
+    if conversation.deleted && last_seq <= conversation.cleared_seq {
+        txn.delete(&user.conversations(), &item).await?;
+        return Ok(());
+    }
+    conversation.deleted = false;
     if let Some(last) = &mut conversation.last
         && last.seq <= conversation.cleared_seq
     {

@@ -313,6 +313,8 @@ pub(super) fn read_up_to(conversation: &mut Conversation, seq: u64) {
 
 fn clear(conversation: &mut Conversation, last: Option<LastMessage>) {
     let last_seq = last.map_or(0, |last| last.seq);
+    // One that came back with what happened in a large group stays.
+    conversation.deleted &= last_seq <= conversation.cleared_seq;
     conversation.cleared_seq = conversation.cleared_seq.max(last_seq);
     conversation.mention = None;
     conversation.mention_seq = 0;

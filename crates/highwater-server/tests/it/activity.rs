@@ -57,13 +57,28 @@ async fn report_in(store: &impl Store, entries: Vec<Value>, partial: bool) -> To
     }
 }
 
+/// Reports one activity where groups of more members are large.
+pub(crate) async fn report_above(
+    store: &impl Store,
+    entry: Value,
+    shared_above: u64,
+) -> ActivityOutcome {
+    let report = ReportActivity::new(&Actor::Service, vec![entry], true).unwrap();
+    let directory = directory(store);
+    let mut reported = directory
+        .report_activity(&report, shared_above)
+        .await
+        .unwrap();
+    reported.outcomes.remove(0)
+}
+
 async fn report(store: &impl Store, entry: Value) -> ActivityOutcome {
     let mut reported = report_in(store, vec![entry], true).await;
     assert_eq!(reported.outcomes.len(), 1);
     reported.outcomes.remove(0)
 }
 
-fn in_group(id: &str, seq: u64, sender: &str) -> Value {
+pub(crate) fn in_group(id: &str, seq: u64, sender: &str) -> Value {
     json!({
         "conversation": {"group": id}, "seq": seq, "at_ms": NOW_MS + seq as i64,
         "sender": sender, "preview": format!("message {seq}"),

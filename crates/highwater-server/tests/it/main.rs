@@ -5,6 +5,7 @@ mod activity;
 mod audit;
 mod bad_input;
 mod contract;
+mod conversation_model;
 mod conversations;
 mod deleting;
 mod encodings;

@@ -41,6 +41,13 @@ async fn groups_live_through_restarts_and_work_that_was_queued_is_done() {
     assert_in_step(&store).await;
     let mut o = server.user("o").await;
     assert_eq!(o.ask(since("members", "h", &copy)).await, Answer::Aligned);
+    // From memory the second time, although the group has no list of its rights.
+    assert_eq!(o.ask(since("members", "h", &copy)).await, Answer::Aligned);
+    let metrics = String::from_utf8(o.get("/metrics").await.body).unwrap();
+    assert!(
+        metrics.contains("\nhighwater_syncs_in_memory_total 1\n"),
+        "{metrics}"
+    );
     assert_eq!(service.read().await.map(|reply| reply.status), None);
     server.end().await;
     let report = store.check(|_| {}).unwrap();
