@@ -250,8 +250,8 @@ async fn live_through(history: Vec<(u8, usize, usize, usize)>) {
 fn whatever_people_do_to_each_other_their_lists_are_what_the_rules_say() {
     let step = (0..13u8, 0..PEOPLE.len(), 0..PEOPLE.len(), 0..1_000usize);
     let history = proptest::collection::vec(step, 1..150);
+    // More by hand: PROPTEST_CASES=10000.
     let config = Config {
-        cases: 128,
         failure_persistence: None,
         ..Config::default()
     };
