@@ -3,11 +3,9 @@
 //!
 //! Each is one request, sent at once. What it changed in lists that the device
 //! holds is there when it returns, without a sync; it is no error if that lags
-//! behind. Without a server it fails at once with
-//! [`Error::Offline`](crate::Error::Offline), and nothing is kept to be sent
-//! later: whether to try again is the app's to say. A rule that is broken comes
-//! as [`Error::Refused`](crate::Error::Refused) with its code, the field and the
-//! limit.
+//! behind. Without a server it fails at once with [`Error::Offline`], and nothing
+//! is kept to be sent later: whether to try again is the app's to say. A rule that
+//! is broken comes as [`Error::Refused`] with its code, the field and the limit.
 //!
 //! Dropping the future does not take the write back.
 

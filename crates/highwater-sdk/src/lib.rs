@@ -52,7 +52,7 @@
 //! use futures::StreamExt;
 //! use highwater_sdk::actions::conversations::ConversationSettings;
 //! use highwater_sdk::actions::groups::NewGroup;
-//! use highwater_sdk::{Client, Code, Error, Happening, Window};
+//! use highwater_sdk::{Client, Code, Error, Happening};
 //!
 //! # async fn example(client: Client) -> Result<(), Box<dyn std::error::Error>> {
 //! let friends = client.friends()?;
