@@ -69,7 +69,7 @@ pub(crate) async fn report_above(
         .report_activity(&report, shared_above)
         .await
         .unwrap();
-    reported.outcomes.remove(0)
+    reported.output.outcomes.remove(0)
 }
 
 async fn report(store: &impl Store, entry: Value) -> ActivityOutcome {
