@@ -10,6 +10,7 @@ use serde::Serialize;
 /// What an element of any built-in kind of list says.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Payload")]
 pub(crate) enum AnyPayload {
     Profile(UserProfile),
     Friend(Friend),

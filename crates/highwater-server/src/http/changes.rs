@@ -10,6 +10,7 @@ use serde::Serialize;
 
 /// The answer to a write.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{O}Answer")]
 pub(super) struct Answer<O> {
     /// What changed in those lists that the asker may read: one for each list and
     /// transaction, in the order of the transactions.
@@ -53,18 +54,21 @@ pub(super) struct Nothing {}
 
 /// What became of an operation.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{O}Became")]
 pub(super) struct Became<O> {
     pub(super) outcome: O,
 }
 
 /// What became of each of the users that a request names, in its order.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{O}Results")]
 pub(super) struct Results<O> {
     pub(super) results: Vec<UserResult<O>>,
 }
 
 /// What became of a user.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{O}Result")]
 pub(super) struct UserResult<O> {
     pub(super) user: String,
     pub(super) result: O,

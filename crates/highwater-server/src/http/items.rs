@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 
 /// An element of a list, with what it says.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{P}Entry")]
 pub(super) struct Entry<P> {
     /// The item's id; empty for the header of a list.
     id: String,

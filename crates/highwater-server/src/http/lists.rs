@@ -21,6 +21,7 @@ const PAGE_ITEMS: usize = 100;
 
 /// A page of a list.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{P}Page")]
 pub(super) struct Page<P> {
     /// Where the list stands as this page is read.
     head: ShownHead,

@@ -158,8 +158,8 @@ async fn only_services_audit_and_bad_input_is_named() {
         "missing_token"
     );
     for (body, code, field) in [
-        (json!({"rows": -1}), "malformed_message", "body"),
-        (json!({"from": "x"}), "malformed_message", "body"),
+        (json!({"rows": -1}), "malformed_message", "rows"),
+        (json!({"from": "x"}), "malformed_message", "from"),
         (json!({"after": "nothing"}), "invalid_field", "after.list"),
     ] {
         let reply = service.post(path, &body).await;

@@ -2,9 +2,11 @@
 //! conditions on items.
 
 use crate::kit::{Client, Reply, Running, key, since, store};
+use highwater_core::reads::ListState;
 use highwater_protocol::codec::Format;
 use highwater_protocol::message::{Answer, Content, DeltaEnd, WriteAnswer};
 use highwater_protocol::wire;
+use highwater_store::Store as _;
 use highwater_store_sqlite::{Options, SqliteStore};
 use serde_json::{Value, json};
 
@@ -134,6 +136,38 @@ async fn a_retry_of_a_request_in_batches_replays_what_was_done_and_does_the_rest
     assert_eq!(again.body, first.body);
     // The removed stay out.
     assert_eq!(o.list("members", "g").await.head.count, 592);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn answers_that_are_a_day_old_are_purged_and_newer_ones_stay() {
+    let store = store();
+    let server = Running::configured(store.clone(), &[("purge_interval_s", "1")]).await;
+    let mut o = server.user("o").await;
+    let body = |id: &str| json!({"group": id, "name": "G"});
+    for id in ["a", "b", "c"] {
+        post(&mut o, "/v1/groups", id, &body(id)).await.ok();
+    }
+    server.hands.move_on(24 * 60 * 60 * 1_000);
+    let mut o = Client::connect(server.address, Some(server.token_now("o"))).await;
+    post(&mut o, "/v1/groups", "d", &body("d")).await.ok();
+    let kept = async || {
+        let lists = store.lists(None, 100).await.unwrap();
+        let answers = lists.iter().find(|line| line.list == key("answers", "o"));
+        match answers.unwrap().state {
+            ListState::Live(head) => head.count,
+            ListState::Ended(_) | ListState::Absent(_) => 0,
+        }
+    };
+    for _ in 0..500 {
+        if kept().await == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(kept().await, 1);
+    let again = post(&mut o, "/v1/groups", "d", &body("d")).await.ok();
+    assert_eq!(again.header("idempotency-replayed"), "true");
     server.end().await;
 }
 
