@@ -300,7 +300,11 @@ mod tests {
     }
 
     fn change(op: &str, group: &str, user: &str) -> String {
-        format!(r#"{{"op":"{op}","group":"{group}","user":"{user}","role":"member"}}"#)
+        let role = match op {
+            "join" => r#","role":"member""#,
+            _ => "",
+        };
+        format!(r#"{{"op":"{op}","group":"{group}","user":"{user}"{role}}}"#)
     }
 
     #[test]

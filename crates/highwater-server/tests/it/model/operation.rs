@@ -187,7 +187,7 @@ fn of_a_user(
             let message = random.name();
             let body = json!({"message": message});
             let no = if_own(world, &mut |world| {
-                world.request(user, &other, &message, now)
+                world.request(who, user, &other, &message, now)
             });
             (
                 asked("PUT", format!("{at}/sent_friend_requests/{other}"), body),

@@ -195,7 +195,14 @@ impl World {
         vec![]
     }
 
-    pub(crate) fn request(&mut self, from: &str, to: &str, message: &str, now: i64) -> Reasons {
+    pub(crate) fn request(
+        &mut self,
+        who: By<'_>,
+        from: &str,
+        to: &str,
+        message: &str,
+        now: i64,
+    ) -> Reasons {
         let mut no = vec![];
         if from == to {
             return vec!["invalid_field"];
@@ -211,7 +218,7 @@ impl World {
         }
         let asked = self.person(from).incoming.get(to);
         if asked.is_some_and(|asked| asked.state == RequestState::Pending) {
-            return self.accept(from, to, Some(from), now);
+            return self.accept(from, to, who, now);
         }
         let request = |name, avatar| FriendRequest {
             name,

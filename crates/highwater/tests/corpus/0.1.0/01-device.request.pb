@@ -1,3 +1,3 @@
 0
-groupsalice	ýÐA˜Çë¹ˆH<Þ~¨\ÿ®[,4~ 6
-membersharbour	†ýÿJEá»H]$	7zi`@Aã†¶¹ ]0È
+groupsalice	¯¤—ópXvGjÍ0dïáúká1D(e 6
+membersharbour	Ò.ÁD£Íå‘]K‰Ÿj51ªcD…:À1? ]0È

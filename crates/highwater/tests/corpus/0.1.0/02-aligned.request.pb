@@ -1,3 +1,3 @@
 0
-groupsalice	ýÐA˜Çë †‡Ö‹À½R!­<$öþÑs 3
-membersharbour	†ýÿJEá»Hc¯Ó+P°ã¶0îGÓéÜ [
+groupsalice	¯¤—ópƒ›û½ À³!<Œ?od 3
+membersharbour	Ò.ÁD£Íå‘c2[Ü­vËãõ;ðÇ‰3, [

@@ -1,2 +1,2 @@
 3
-membersharbour	ïÍ«‰gE#¯Ó+P°ã¶0îGÓéÜ [
+membersharbour	ïÍ«‰gE#2[Ü­vËãõ;ğÇ‰3, [

@@ -1,2 +1,2 @@
 3
-membersharbour	†ýÿJEá»H]$	7zi`@Aã†¶¹ ]
+membersharbour	Ò.ÁD£Íå‘]K‰Ÿj51ªcD…:À1? ]

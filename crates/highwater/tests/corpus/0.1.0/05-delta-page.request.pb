@@ -1,2 +1,2 @@
 5
-membersharbour	†ýÿJEá»H]$	7zi`@Aã†¶¹ ]0
+membersharbour	Ò.ÁD£Íå‘]K‰Ÿj51ªcD…:À1? ]0

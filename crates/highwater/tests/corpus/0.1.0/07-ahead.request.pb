@@ -1,2 +1,2 @@
 !
-membersharbour	†ıÿJEá»Hh 
+membersharbour	Ò.ÁD£Íå‘h 

@@ -1,2 +1,2 @@
 
-groupsalice	ýÐA˜Çë 
+groupsalice	¯¤—óp 

@@ -1,2 +1,2 @@
 0
-membersdock	f_Ç]Øæ§b™Š­mšæšL€ç 
+membersdock	UîmÈOÁ¼{RYxõ®«Y*Ç 

@@ -1,2 +1,2 @@
-hJf
-unknown_kindGno kind of list is called planets; this server knows groups and memberslists[0].kind
+äJá
+unknown_kindÁno kind of list is called planets; this server knows profile, friends, friend_requests, sent_friend_requests, blocks, groups, members, join_requests, sent_join_requests, conversations, activitylists[0].kind

@@ -1,2 +1,2 @@
 3
-membersharbour	†ıÿJEá»Hc¯Ó+P°ã¶0îGÓéÜ [
+membersharbour	Ò.ÁD£Íå‘c2[Ü­vËãõ;ğÇ‰3, [

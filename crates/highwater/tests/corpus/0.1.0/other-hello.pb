@@ -1,1 +1,1 @@
-groupsmembers"%€€€€ €€€(è0è8€€@@èH€€€P€€*highwater/0.1.02alice
+profilefriendsfriend_requestssent_friend_requestsblocksgroupsmembersjoin_requestssent_join_requestsconversationsactivity"%€€€€ €€€(è0è8€€@@èH€€€P€€*highwater/0.1.02alice

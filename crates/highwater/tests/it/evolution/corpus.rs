@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Bytes that one release's corpus may take.
-const BYTES_MAX: u64 = 300 * 1024;
+const BYTES_MAX: u64 = 512 * 1024;
 
 /// What the files of a corpus must mean.
 #[derive(Debug, Serialize, Deserialize)]

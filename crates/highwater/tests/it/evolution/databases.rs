@@ -132,17 +132,27 @@ pub(super) fn writes_are_taken(corpus: &Corpus) {
     }
 }
 
-/// A reply without lineages and digests: a new server has others.
+/// A reply without what depends on the server's incarnation and on the time: the
+/// lineages, the times of what it wrote, and what content sums to.
 fn meaning(mut reply: serde_json::Value) -> serde_json::Value {
-    if let Some(heads) = reply["heads"].as_array_mut() {
-        for head in heads {
-            for field in ["lineage", "digest"] {
-                assert!(head[field].as_str().is_some(), "{head}");
-                head[field] = serde_json::Value::Null;
+    forget(&mut reply);
+    reply
+}
+
+fn forget(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Array(values) => values.iter_mut().for_each(forget),
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                match name.as_str() {
+                    "lineage" | "digest" | "etag" => *value = serde_json::Value::Null,
+                    name if name.ends_with("_ms") => *value = serde_json::Value::Null,
+                    _ => forget(value),
+                }
             }
         }
+        _ => {}
     }
-    reply
 }
 
 /// Today's SDK opens it, shows what is in it at once, and catches up by what
