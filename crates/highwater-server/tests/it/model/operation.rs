@@ -165,7 +165,7 @@ fn of_a_user(
     match random.below(30) {
         0..3 => {
             let (name, avatar) = (random.maybe(Random::name), random.maybe(Random::name));
-            let (name, avatar) = (name.or(Some("nobody".to_owned())), avatar);
+            let (name, avatar) = (name.or_else(|| Some("nobody".to_owned())), avatar);
             let body = given(&[
                 ("name", name.clone().map(Value::from)),
                 ("avatar", avatar.clone().map(Value::from)),
@@ -247,10 +247,9 @@ fn of_a_user(
         }
         22..25 => {
             let pinned = random.maybe(|random| random.one_in(2));
-            let draft = random.maybe(Random::name).or(match pinned {
-                Some(_) => None,
-                None => Some(String::new()),
-            });
+            let draft = random
+                .maybe(Random::name)
+                .or_else(|| pinned.is_none().then(String::new));
             let body = given(&[
                 ("pinned", pinned.map(Value::from)),
                 ("draft", draft.clone().map(Value::from)),

@@ -133,7 +133,7 @@ pub(super) fn writes_are_taken(corpus: &Corpus) {
 }
 
 /// A reply without what depends on the server's incarnation and on the time: the
-/// lineages, the times of what it wrote, and what content sums to.
+/// lineages, the times of what it wrote, and the ranks and sums that follow from them.
 fn meaning(mut reply: serde_json::Value) -> serde_json::Value {
     forget(&mut reply);
     reply
@@ -145,7 +145,7 @@ fn forget(value: &mut serde_json::Value) {
         serde_json::Value::Object(fields) => {
             for (name, value) in fields {
                 match name.as_str() {
-                    "lineage" | "digest" | "etag" => *value = serde_json::Value::Null,
+                    "lineage" | "digest" | "etag" | "rank" => *value = serde_json::Value::Null,
                     name if name.ends_with("_ms") => *value = serde_json::Value::Null,
                     _ => forget(value),
                 }
