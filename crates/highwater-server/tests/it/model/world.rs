@@ -189,7 +189,10 @@ impl World {
                     .min_by_key(|(id, member)| (member.role, member.joined_at_ms, (*id).clone()))
                     .map(|(id, _)| id.clone())
                     .unwrap();
-                members.get_mut(&heir).unwrap().role = Role::Owner;
+                let heir = members.get_mut(&heir).unwrap();
+                heir.role = Role::Owner;
+                // Nobody could end it for them.
+                heir.muted_until_ms = 0;
             }
         }
         vec![]
@@ -674,7 +677,12 @@ impl World {
             // There is never more than one.
             return vec!["owner_required"];
         }
-        members.get_mut(user).unwrap().role = role;
+        let member = members.get_mut(user).unwrap();
+        member.role = role;
+        if role == Role::Owner {
+            // Nobody could end it for them.
+            member.muted_until_ms = 0;
+        }
         vec![]
     }
 
