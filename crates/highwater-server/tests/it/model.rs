@@ -5,6 +5,7 @@
 //! `HIGHWATER_OPERATIONS=200000 cargo test --release -p highwater-server --test it
 //! model::` for a long run; `HIGHWATER_SEED` for another world.
 
+mod conversations;
 mod judge;
 mod operation;
 mod world;
