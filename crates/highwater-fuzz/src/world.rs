@@ -95,6 +95,12 @@ impl Kept {
             .clear();
     }
 
+    /// How many there are.
+    pub(crate) fn made(&self) -> usize {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.len()
+    }
+
     /// The newest sketch of a list.
     pub(crate) fn newest(&self, list: &ListKey) -> Option<Arc<Encoding>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
