@@ -35,6 +35,7 @@ pub enum Partner {
 
 /// What the owner of a conversation changes in it. `None`: as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ConversationChange {
     /// What they want to hear of it.
     #[serde(default)]

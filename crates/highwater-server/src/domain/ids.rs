@@ -39,13 +39,17 @@ pub struct GroupId {
 macro_rules! name {
     ($name:ident, $field:literal) => {
         impl $name {
-            #[doc = concat!("Checks the id of a ", $field, ": 1 to 120 bytes.")]
+            #[doc = concat!("Checks the id of a ", $field, ": 1 to 120 bytes, none of them a control character.")]
             ///
             /// # Errors
-            #[doc = concat!("An empty or over-long id, at field `", $field, "`.")]
+            #[doc = concat!("An empty, over-long or ill-formed id, at field `", $field, "`.")]
             pub fn new(id: &str) -> Result<Self, Refusal> {
                 if id.len() > ID_BYTES {
                     return Err(Refusal::too_large($field, id.len(), ID_BYTES));
+                }
+                if id.chars().any(char::is_control) {
+                    let message = concat!("the id of a ", $field, " has no control characters");
+                    return Err(Refusal::invalid($field, message));
                 }
                 let at = |no: Refusal| Refusal {
                     message: no.message.replacen("owner", $field, 1),
@@ -204,6 +208,9 @@ mod tests {
         );
         assert_eq!(UserId::new("u1").unwrap().groups().to_string(), "groups/u1");
         assert_eq!(UserId::of_member(&ItemId::header()), None);
+        let no = UserId::new("a\nb").unwrap_err();
+        assert_eq!((no.code, no.field.as_str()), (Code::InvalidField, "user"));
+        assert_eq!(no.message, "the id of a user has no control characters");
         // A conversation is named by two more bytes.
         assert!(ItemId::new(&format!("u:{longest}")).is_ok());
     }

@@ -67,15 +67,23 @@ async fn require<T: WriteTxn>(
             None => return Err(not_found()),
         },
     };
-    let passes = match what.allowed(standing) {
-        Allowed::Yes | Allowed::Below => true,
-        Allowed::AsSet => is_set(what, &group.profile().await?),
-        Allowed::No => false,
-    };
-    match passes {
+    match is_allowed(group, what, standing).await? {
         true => Ok(standing),
         false => Err(Abort::Refused(what.forbidden())),
     }
+}
+
+/// Whether the table, with the group's settings, allows it to whoever stands so.
+async fn is_allowed<T: WriteTxn>(
+    group: &mut Group<'_, T>,
+    what: OnGroup,
+    standing: Standing,
+) -> Result<bool, Stop> {
+    Ok(match what.allowed(standing) {
+        Allowed::Yes | Allowed::Below => true,
+        Allowed::AsSet => is_set(what, &group.profile().await?),
+        Allowed::No => false,
+    })
 }
 
 /// Whether a group's settings let members do this.

@@ -9,7 +9,7 @@ use crate::domain::{
     Transfer, USERS_PER_REQUEST, UserId, Withdraw, profile_of,
 };
 use axum::response::Response;
-use highwater_protocol::kinds::{Extra, GroupProfile, Role};
+use highwater_protocol::kinds::{Circle, Extra, GroupProfile, JoinPolicy, Role};
 use highwater_protocol::{Code, ItemId, Refusal};
 use highwater_store::Store;
 use http::StatusCode;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct CreateBody {
     /// 1 to 120 bytes; not in use.
     group: String,
@@ -32,12 +33,16 @@ pub(super) struct CreateBody {
     /// Who owns it; a user may only name themselves, and a service may leave it
     /// out: then nobody is in the group.
     owner: Option<String>,
-    /// Who may join, invite, see the members.
-    #[serde(flatten)]
-    rules: Rules,
+    /// Who may join.
+    join_policy: Option<JoinPolicy>,
+    /// Who may invite.
+    invited_by: Option<Circle>,
+    /// Who may see the members.
+    seen_by: Option<Circle>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct JoinBody {
     /// Who; a user may leave it out, or name themselves.
     user: Option<String>,
@@ -100,18 +105,21 @@ pub(super) struct AnswerBody {
 
 /// A body that may be missing altogether.
 #[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct UserBody {
     /// Who; a user may leave it out, or name themselves.
     user: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct UsersBody {
     /// 1 to 1,000 users.
     users: Vec<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RoleBody {
     #[schemars(with = "Role")]
     role: String,
@@ -175,7 +183,12 @@ pub(super) async fn create<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Res
     };
     let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
     let write = Create::new(actor, group, owner, body.name, body.description, at_ms)?;
-    let write = write.with_avatar(body.avatar)?.with_rules(body.rules);
+    let rules = Rules {
+        join_policy: body.join_policy,
+        invited_by: body.invited_by,
+        seen_by: body.seen_by,
+    };
+    let write = write.with_avatar(body.avatar)?.with_rules(rules);
     let written = app.directory.write(write, &call.conditions()?).await?;
     let nothing = |()| Nothing {};
     Ok(call

@@ -14,6 +14,7 @@ use highwater_store::Store;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// Items of a page that is asked for without a limit.
@@ -82,7 +83,8 @@ where
 {
     let list = of.list(&call)?;
     let limit = limit(call.query("limit")?)?;
-    let after = call.query("after")?.as_deref().map(cursor).transpose()?;
+    let after = call.query("after")?;
+    let after = after.map(|text| cursor(&list, &text)).transpose()?;
     let rows = limit + usize::from(after.is_none());
     let page = app
         .reader
@@ -95,11 +97,13 @@ where
     }
     let mut items: Vec<Item> = page.rows;
     items.retain(|item| !item.id.is_header());
+    // A list without a header has one more on its first page.
+    let more = page.next.is_some() || items.len() > limit;
     items.truncate(limit);
     let last = items
         .last()
         .map(|item| OrderKey::new(item.rank.clone(), item.id.clone()));
-    let next = page.next.and(last).map(|last| written(&last));
+    let next = last.filter(|_| more).map(|last| written(&list, &last));
     let head = head.announced();
     let answer = Page::<P> {
         head: ShownHead {
@@ -132,7 +136,11 @@ where
     };
     let found = app.reader.item(&call.identity.actor, &list, &item).await;
     let found = found.map_err(|no| of.refused(no))?;
-    let none = || Refusal::new(Code::NotFound, "there is no such item").at(id.unwrap_or("user"));
+    let field = id.unwrap_or(match of {
+        Of::User(_) => "user",
+        Of::Group(_) => "group",
+    });
+    let none = || Refusal::new(Code::NotFound, "there is no such item").at(field);
     let found = found.ok_or_else(none)?;
     if call.holds(found.stamp) {
         return Ok(call.not_modified(found.stamp));
@@ -166,22 +174,34 @@ fn limit(sent: Option<String>) -> Result<usize, Refusal> {
     }
 }
 
-/// A place in a list, as an address has it: the rank's length, rank and id.
-fn written(place: &OrderKey) -> String {
+/// A place in a list, as an address has it: which list, the rank's length, rank
+/// and id.
+fn written(list: &ListKey, place: &OrderKey) -> String {
     let (rank, id) = (place.rank.as_bytes(), place.id.as_str().as_bytes());
     let length = u16::try_from(rank.len()).unwrap_or_else(|_| unreachable!("ranks are short"));
-    URL_SAFE_NO_PAD.encode([&length.to_be_bytes(), rank, id].concat())
+    URL_SAFE_NO_PAD.encode([&mark(list)[..], &length.to_be_bytes(), rank, id].concat())
 }
 
-fn cursor(text: &str) -> Result<OrderKey, Refusal> {
+/// What tells the places of one list from those of others: the beginning of a
+/// hash of its name.
+fn mark(list: &ListKey) -> [u8; 4] {
+    let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(list.to_string()));
+    [a, b, c, d]
+}
+
+fn cursor(list: &ListKey, text: &str) -> Result<OrderKey, Refusal> {
     let read = || {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        let (of, rest) = bytes.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first_chunk::<2>()?;
+        if *of != mark(list) {
+            return None;
+        }
         let (rank, id) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
         let id = ItemId::new_or_header(str::from_utf8(id).ok()?).ok()?;
         Some(OrderKey::new(Rank::new(rank.to_vec()).ok()?, id))
     };
-    let message = "after takes what an answer gave as next, unchanged";
+    let message = "after takes what an answer about this list gave as next, unchanged";
     read().ok_or_else(|| Refusal::invalid("after", message))
 }
 
@@ -196,9 +216,12 @@ mod tests {
             Rank::new(vec![0, 255]).unwrap(),
             ItemId::new("u/é").unwrap(),
         );
-        assert_eq!(cursor(&written(&place)).unwrap(), place);
-        for bad in ["", "x", "AAAA=", "__8A", "AAD_"] {
-            assert_eq!(cursor(bad).unwrap_err().field, "after", "{bad}");
+        let [list, other] = ["friends/a", "friends/b"].map(|list| list.parse().unwrap());
+        let text = written(&list, &place);
+        assert_eq!(cursor(&list, &text).unwrap(), place);
+        assert_eq!(cursor(&other, &text).unwrap_err().field, "after");
+        for bad in ["", "x", "AAAA=", "__8A", &text[..8], &text[1..]] {
+            assert_eq!(cursor(&list, bad).unwrap_err().field, "after", "{bad}");
         }
     }
 }

@@ -335,6 +335,23 @@ async fn members_invite_where_the_rules_say_so() {
 }
 
 #[tokio::test]
+async fn whoever_may_not_see_the_members_does_not_learn_by_inviting_who_is_one() {
+    let store = staffed().await;
+    let hidden = Rules {
+        invited_by: Some(Circle::Members),
+        seen_by: Some(Circle::Admins),
+        ..Rules::default()
+    };
+    run(&store, rules("o", "g", hidden)).await.unwrap();
+    let before = member(&store, "g", "a").await;
+    let outcomes = run(&store, invite("m", "g", &["a", "x"])).await;
+    assert_eq!(outcomes, Ok(vec![InviteOutcome::Added; 2]));
+    assert_eq!(member(&store, "g", "a").await, before);
+    let outcomes = run(&store, invite("a", "g", &["m"])).await;
+    assert_eq!(outcomes, Ok(vec![InviteOutcome::AlreadyMember]));
+}
+
+#[tokio::test]
 async fn whoever_blocks_the_inviter_or_is_going_is_not_brought_in() {
     use InviteOutcome::{Added, AlreadyMember, Blocked, UserNotFound};
     let store = staffed().await;

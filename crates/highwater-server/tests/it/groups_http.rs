@@ -397,3 +397,106 @@ async fn bodies_of_operations_are_checked_by_field() {
     assert_eq!(o.list("groups", "o").await.rows.len(), 1);
     server.end().await;
 }
+
+/// A misspelt rule would leave a group open that its owner believes closed.
+#[tokio::test]
+async fn a_field_that_no_operation_on_groups_knows_is_refused() {
+    let server = Running::start(store()).await;
+    let mut o = server.user("o").await;
+    let group = json!({"group": "g", "name": "G", "seen_bye": "admins"});
+    assert_eq!(
+        o.post("/v1/groups", &group).await.code(),
+        "malformed_message"
+    );
+    let group = json!({"group": "g", "name": "G", "seen_by": "admins"});
+    let created = o.post("/v1/groups", &group).await.ok().json();
+    let profile = &created["changes"][2]["items"][0]["item"];
+    assert_eq!(profile["seen_by"], "admins");
+    for (method, path, body) in [
+        (
+            "PATCH",
+            "/v1/groups/g/rules",
+            json!({"seen_by": "admins", "foo": 1}),
+        ),
+        ("PATCH", "/v1/groups/g", json!({"name": "H", "foo": 1})),
+        ("POST", "/v1/groups/g/members:join", json!({"foo": 1})),
+        ("POST", "/v1/groups/g/members:leave", json!({"foo": 1})),
+        (
+            "POST",
+            "/v1/groups/g/members:invite",
+            json!({"users": ["a"], "foo": 1}),
+        ),
+        (
+            "PUT",
+            "/v1/groups/g/members/o/role",
+            json!({"role": "owner", "foo": 1}),
+        ),
+    ] {
+        let reply = o.json(method, path, &body).await;
+        assert_eq!(reply.code(), "malformed_message", "{path}");
+    }
+    server.end().await;
+}
+
+/// Lists with a header and lists without one.
+#[tokio::test]
+async fn the_pages_of_a_list_are_all_of_it_wherever_they_end() {
+    let server = Running::start(store()).await;
+    let (mut o, mut service) = (server.user("o").await, server.service().await);
+    for at in 0..5 {
+        let body = json!({"group": format!("g{at}"), "name": "G", "owner": "o"});
+        service.post("/v1/groups", &body).await.ok();
+    }
+    let users = json!({"users": ["a", "b", "c", "d"]});
+    let invited = o.post("/v1/groups/g0/members:invite", &users).await;
+    invited.ok();
+    for list in [
+        "users/o/groups",
+        "users/o/conversations",
+        "groups/g0/members",
+    ] {
+        for limit in 1..=6 {
+            let (mut found, mut after) = (Vec::new(), String::new());
+            loop {
+                let path = format!("/v1/{list}?limit={limit}{after}");
+                let page = o.get(&path).await.ok().json();
+                let items = page["items"].as_array().unwrap();
+                found.extend(items.iter().map(|item| item["id"].to_string()));
+                match page["next"].as_str() {
+                    Some(next) => after = format!("&after={next}"),
+                    None => break,
+                }
+            }
+            found.sort();
+            found.dedup();
+            assert_eq!(found.len(), 5, "{list} in pages of {limit}");
+        }
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_page_goes_on_only_in_the_list_that_it_is_of() {
+    let server = Running::start(store()).await;
+    let (mut o, mut service) = (server.user("o").await, server.service().await);
+    for group in ["g", "h"] {
+        let body = json!({"group": group, "name": "G", "owner": "o"});
+        service.post("/v1/groups", &body).await.ok();
+    }
+    let page = o.get("/v1/users/o/groups?limit=1").await.ok().json();
+    let next = page["next"].as_str().unwrap();
+    let rest = o
+        .get(&format!("/v1/users/o/groups?after={next}"))
+        .await
+        .ok();
+    assert_eq!(rest.json()["items"].as_array().unwrap().len(), 1);
+    for other in [
+        "users/o/friends",
+        "groups/g/members",
+        "users/o/conversations",
+    ] {
+        let reply = o.get(&format!("/v1/{other}?after={next}")).await;
+        assert_eq!(reply.refusal().2, "after", "{other}");
+    }
+    server.end().await;
+}

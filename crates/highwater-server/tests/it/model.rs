@@ -67,7 +67,7 @@ async fn every_list_is_what_the_rules_say() {
             judge::judge(&world, &mut service, &users).await;
         }
     }
-    // Each operation is to be done now and then, and refused now and then.
+    // Each operation is to be done now and then.
     let never_done = counts.iter().filter(|(_, (done, _))| *done == 0);
     assert_eq!(never_done.count(), 0, "{counts:?}");
     server.end().await;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// The last message of a conversation, as a request says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ActivityBody {
     /// In which conversation.
     pub conversation: ActivityConversation,
@@ -35,6 +36,7 @@ pub struct ActivityBody {
 
 /// Which conversation: exactly one of `user`, `group` and `system`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ActivityConversation {
     /// The two users of a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! How users get into a group: they join, apply and are approved, or are brought
 //! in.
 
-use super::{already_member, by, refuse, require, require_own};
+use super::{already_member, by, is_allowed, refuse, require, require_own};
 use crate::domain::element::{found, has, put};
 use crate::domain::group::{Group, Stop, lists_to_admit};
 use crate::domain::people::{check_text, existing_user, profile_of_user};
@@ -101,7 +101,8 @@ pub struct Invite {
 pub enum InviteOutcome {
     /// They are in.
     Added,
-    /// They were in before; nothing changed.
+    /// They were in before; nothing changed. Whoever may not see the members is
+    /// told [`Self::Added`] here too.
     AlreadyMember,
     /// They block whoever invites them; nothing changed.
     Blocked,
@@ -322,9 +323,13 @@ impl Invite {
         &self,
         group: &mut Group<'_, T>,
         user: &UserId,
+        sees: bool,
     ) -> Result<InviteOutcome, Stop> {
         if group.member(user).await?.is_some() {
-            return Ok(InviteOutcome::AlreadyMember);
+            return Ok(match sees {
+                true => InviteOutcome::AlreadyMember,
+                false => InviteOutcome::Added,
+            });
         }
         if profile_of_user(group.txn, user).await?.deleting {
             return Ok(InviteOutcome::UserNotFound);
@@ -357,10 +362,11 @@ impl Write for Invite {
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Vec<InviteOutcome>, Stop> {
         let mut group = Group::new(txn, &self.group);
-        require(&self.actor, &mut group, OnGroup::Invite).await?;
+        let asker = require(&self.actor, &mut group, OnGroup::Invite).await?;
+        let sees = is_allowed(&mut group, OnGroup::ReadMembers, asker).await?;
         let mut outcomes = Vec::with_capacity(self.users.len());
         for user in &self.users {
-            outcomes.push(self.invite(&mut group, user).await?);
+            outcomes.push(self.invite(&mut group, user, sees).await?);
         }
         Ok(outcomes)
     }

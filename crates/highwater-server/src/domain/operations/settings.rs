@@ -27,6 +27,7 @@ pub struct Describe {
 
 /// What a group says about itself. `None`: as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Description {
     /// 1 to 256 bytes.
     #[serde(default)]
@@ -79,6 +80,7 @@ pub struct SetRules {
 
 /// The rules of a group. `None`: as it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Who may join.
     #[serde(default)]

@@ -15,6 +15,8 @@ mod who {
     use super::Who;
 
     pub(super) const MEMBER: Who = Who::Holder("a member; a service");
+    pub(super) const AS_SET: Who =
+        Who::Holder("the group's owner and admins, members where `invited_by` says so; a service");
     pub(super) const ADMINS: Who = Who::Holder("the group's owner and admins; a service");
     pub(super) const OWNER: Who = Who::Holder("the group's owner; a service");
     pub(super) const ABOVE: Who =
@@ -98,7 +100,7 @@ fn life<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Groups,
             "Bring up to 1,000 users into a group",
-            who::ADMINS,
+            who::AS_SET,
         )
         .refused(&[Code::Forbidden, Code::GroupNotFound, Code::TooMany]),
         Operation::write_of::<UsersBody, Results<RemoveOutcome>, _, _>(

@@ -609,12 +609,15 @@ impl World {
             Some(Circle::Members) => Standing::Member,
             _ => Standing::Admin,
         };
-        self.require(who, group, least)?;
+        let standing = self.require(who, group, least)?;
+        let hidden = self.group(group).profile.seen_by == Some(Circle::Admins);
+        // Whoever may not see the members does not learn who is one.
+        let sees = standing != Standing::Member || !hidden;
         Ok(users
             .iter()
             .map(|user| {
                 if self.group(group).members.contains_key(user) {
-                    "already_member"
+                    if sees { "already_member" } else { "added" }
                 } else if who.is_some_and(|who| self.blocks(user, who)) {
                     "blocked"
                 } else {
