@@ -11,9 +11,10 @@ use crate::domain::{
 use axum::response::Response;
 use highwater_protocol::kinds::{Circle, Extra, GroupProfile, JoinPolicy, Role};
 use highwater_protocol::{Code, ItemId, Refusal};
-use highwater_store::Store;
+use highwater_store::{Store, Write};
 use http::StatusCode;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -239,6 +240,27 @@ pub(super) async fn leave<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Resp
     Ok(call.wrote(&app, StatusCode::OK, written, nothing).await)
 }
 
+/// Carries out a write on users, in batches, and says what became of each.
+async fn each<S, W, O>(
+    app: &App<S>,
+    call: &Call,
+    users: Vec<UserId>,
+    write: impl Fn(Vec<UserId>) -> W,
+) -> Result<Response, Refusal>
+where
+    S: Store,
+    W: Write<Output = Vec<O>, Refusal = Refusal>,
+    O: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static,
+{
+    let conditions = call.conditions()?;
+    let written = app
+        .directory
+        .write_in_batches("users", &users, &conditions, write);
+    let written = written.await?;
+    let results = |outcomes| Results::new(&users, outcomes);
+    Ok(call.wrote(app, StatusCode::OK, written, results).await)
+}
+
 pub(super) async fn invite<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
     let (group, users) = (call.group()?, users_of(&call.body()?)?);
     let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
@@ -248,13 +270,7 @@ pub(super) async fn invite<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Res
         users,
         at_ms,
     };
-    let conditions = call.conditions()?;
-    let written = app
-        .directory
-        .write_in_batches("users", &users, &conditions, write);
-    let written = written.await?;
-    let results = |outcomes| Results::new(&users, outcomes);
-    Ok(call.wrote(&app, StatusCode::OK, written, results).await)
+    each(&app, &call, users, write).await
 }
 
 pub(super) async fn remove<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
@@ -265,13 +281,7 @@ pub(super) async fn remove<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Res
         group: group.clone(),
         users,
     };
-    let conditions = call.conditions()?;
-    let written = app
-        .directory
-        .write_in_batches("users", &users, &conditions, write);
-    let written = written.await?;
-    let results = |outcomes| Results::new(&users, outcomes);
-    Ok(call.wrote(&app, StatusCode::OK, written, results).await)
+    each(&app, &call, users, write).await
 }
 
 pub(super) async fn announce<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {

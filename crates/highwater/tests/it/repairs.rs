@@ -22,7 +22,7 @@ fn fill(data: &Data, server: &Server) {
 }
 
 fn invite(http: &mut Http, users: &[String]) {
-    let body = json!({"user": "o", "users": users});
+    let body = json!({"users": users});
     ok(http, "POST", "/v1/groups/g/members:invite", &body);
 }
 

@@ -7,7 +7,7 @@ use super::super::element::{delete, is_empty, revise};
 use super::super::group::{Group, Stop as Aborted};
 use super::super::holders::{Place, drop_item, note};
 use super::job::{EndedList, Job};
-use super::targets::{Target, Trail, steps};
+use super::targets::{Target, Trail, Walk};
 use super::{Clock, FanOut, Stop, point};
 use highwater_protocol::kinds::{Conversation, ConversationState, Role};
 use highwater_protocol::{ListKey, Point, Refusal};
@@ -25,9 +25,18 @@ impl<S: Store> FanOut<S> {
         clock: &Clock,
         stop: &Stop,
     ) -> Result<(), StoreError> {
+        // Out of where the trails lead.
+        let leave = Walk {
+            user,
+            beside: beside(user).len(),
+            lists: |target| touched(target).len(),
+            step: |user, targets| Leave { user, targets },
+        };
         for round in 1.. {
             for trail in Trail::ALL {
-                self.leave(user, trail, clock, stop).await?;
+                if !self.walk(trail, &leave, clock, stop).await? {
+                    return Ok(());
+                }
             }
             let mut seen = Vec::with_capacity(Place::ALL.len());
             for place in Place::ALL {
@@ -50,33 +59,6 @@ impl<S: Store> FanOut<S> {
         }
         tracing::debug!(%user, "a user is deleted");
         Ok(())
-    }
-
-    /// Takes the user out of where a trail leads.
-    async fn leave(
-        &self,
-        user: &UserId,
-        trail: Trail,
-        clock: &Clock,
-        stop: &Stop,
-    ) -> Result<(), StoreError> {
-        let list = trail.list(user);
-        let mut after = None;
-        loop {
-            let (items, next) = self.page(&list, after.as_ref()).await?;
-            let targets: Vec<_> = items.iter().filter_map(|item| trail.target(item)).collect();
-            for targets in steps(&targets, beside(user).len(), |target| touched(target).len()) {
-                if stop.is_said() {
-                    return Ok(());
-                }
-                let user = user.clone();
-                self.step(clock, Leave { user, targets }).await?;
-            }
-            after = next;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
     }
 
     /// Makes those whom the user holds forget that they are held.

@@ -8,7 +8,7 @@ use super::super::element::{found, put, revise};
 use super::super::holders::Place;
 use super::super::people::profile_of_user;
 use super::super::ranks;
-use super::targets::{Target, Trail, steps};
+use super::targets::{Target, Trail, Walk};
 use super::{Clock, FanOut, Stop};
 use highwater_protocol::ListKey;
 use highwater_protocol::kinds::{
@@ -26,23 +26,15 @@ impl<S: Store> FanOut<S> {
         clock: &Clock,
         stop: &Stop,
     ) -> Result<(), StoreError> {
+        let walk = Walk {
+            user,
+            beside: 1,
+            lists: declared,
+            step: |user, targets| Refresh { user, targets },
+        };
         for trail in Trail::ALL {
-            let list = trail.list(user);
-            let mut after = None;
-            loop {
-                let (items, next) = self.page(&list, after.as_ref()).await?;
-                let targets: Vec<_> = items.iter().filter_map(|item| trail.target(item)).collect();
-                for targets in steps(&targets, 1, declared) {
-                    if stop.is_said() {
-                        return Ok(());
-                    }
-                    let user = user.clone();
-                    self.step(clock, Refresh { user, targets }).await?;
-                }
-                after = next;
-                if after.is_none() {
-                    break;
-                }
+            if !self.walk(trail, &walk, clock, stop).await? {
+                return Ok(());
             }
         }
         self.complete(clock, jobs).await?;

@@ -2,8 +2,11 @@
 
 use super::super::holders::{Place, Places};
 use super::super::{BATCH, GroupId, UserId};
+use super::{Clock, FanOut, Stop};
 use highwater_core::reads::Item;
 use highwater_protocol::ListKey;
+use highwater_store::{Store, StoreError, Write};
+use std::fmt;
 
 /// A place or some that hold a copy of a user's profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,49 @@ impl Target {
                 is_friend.then_some(holder)
             }
             Self::Group(_) | Self::Application(_) => None,
+        }
+    }
+}
+
+/// How a job goes along a trail: with writes that are made of targets.
+pub(super) struct Walk<'a, W> {
+    pub(super) user: &'a UserId,
+    /// Lists that each step declares beside those of its targets.
+    pub(super) beside: usize,
+    /// How many lists a target takes.
+    pub(super) lists: fn(&Target) -> usize,
+    pub(super) step: fn(UserId, Vec<Target>) -> W,
+}
+
+impl<S: Store> FanOut<S> {
+    /// Goes along a trail, page by page. `false`: it was told to stop before the
+    /// end.
+    pub(super) async fn walk<W: Write>(
+        &self,
+        trail: Trail,
+        walk: &Walk<'_, W>,
+        clock: &Clock,
+        stop: &Stop,
+    ) -> Result<bool, StoreError>
+    where
+        W::Refusal: fmt::Display,
+    {
+        let list = trail.list(walk.user);
+        let mut after = None;
+        loop {
+            let (items, next) = self.page(&list, after.as_ref()).await?;
+            let targets: Vec<_> = items.iter().filter_map(|item| trail.target(item)).collect();
+            for targets in steps(&targets, walk.beside, walk.lists) {
+                if stop.is_said() {
+                    return Ok(false);
+                }
+                self.step(clock, (walk.step)(walk.user.clone(), targets))
+                    .await?;
+            }
+            after = next;
+            if after.is_none() {
+                return Ok(true);
+            }
         }
     }
 }
