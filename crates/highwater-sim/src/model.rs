@@ -65,7 +65,23 @@ pub(crate) enum List {
 pub(crate) struct Model {
     incarnation: [u8; 16],
     lists: BTreeMap<ListKey, List>,
-    history: BTreeMap<(ListKey, Lineage, u64), (Digest, u64)>,
+    history: BTreeMap<(ListKey, Lineage, u64), Sums>,
+}
+
+/// What elements sum up to, and how many they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) digest: Digest,
+    pub(crate) count: u64,
+}
+
+/// What a list sums up to for its readers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sums {
+    /// For those who may read it.
+    pub(crate) all: Sum,
+    /// For those who may read its header alone.
+    pub(crate) header: Sum,
 }
 
 /// All lists as they once were.
@@ -92,6 +108,31 @@ impl Live {
 
     pub(crate) fn count(&self) -> u64 {
         self.items.len() as u64
+    }
+
+    fn sum(&self) -> Sum {
+        Sum {
+            digest: self.digest(),
+            count: self.count(),
+        }
+    }
+
+    fn sums(&self) -> Sums {
+        Sums {
+            all: self.sum(),
+            header: self.header_alone().sum(),
+        }
+    }
+
+    /// The list as somebody has it who may read its header alone.
+    pub(crate) fn header_alone(&self) -> Self {
+        let header = ItemId::header();
+        let items = self.items.get(&header).cloned();
+        Self {
+            version: self.version,
+            items: items.map(|item| (header, item)).into_iter().collect(),
+            ..Self::new(self.lineage)
+        }
     }
 
     fn put(&mut self, id: &ItemId, rank: &Rank, payload: &Bytes) {
@@ -170,14 +211,9 @@ impl Model {
     }
 
     /// What a list summed up to at a version, if that was ever its newest.
-    pub(crate) fn at(
-        &self,
-        list: &ListKey,
-        lineage: Lineage,
-        version: u64,
-    ) -> Option<(Digest, u64)> {
+    pub(crate) fn at(&self, list: &ListKey, lineage: Lineage, version: u64) -> Option<Sums> {
         if version == 0 {
-            return Some((Digest::ZERO, 0));
+            return Some(Live::new(lineage).sums());
         }
         let key = (list.clone(), lineage, version);
         self.history.get(&key).copied()
@@ -231,14 +267,14 @@ impl Model {
     pub(crate) fn said(&mut self, list: &ListKey, lineage: Lineage) {
         if let Some(List::Live { live, .. }) = self.lists.get(list) {
             let key = (list.clone(), lineage, live.version);
-            self.history.insert(key, (live.digest(), live.count()));
+            self.history.insert(key, live.sums());
         }
     }
 
     fn remember(&mut self, list: &ListKey) {
         if let Some(List::Live { live, .. }) = self.lists.get(list) {
             let key = (list.clone(), live.lineage, live.version);
-            self.history.insert(key, (live.digest(), live.count()));
+            self.history.insert(key, live.sums());
         }
     }
 

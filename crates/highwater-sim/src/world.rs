@@ -6,6 +6,7 @@ mod calm;
 mod copies;
 mod faults;
 mod messages;
+mod rights;
 mod workload;
 
 use crate::check::answers::Answers;
@@ -19,6 +20,7 @@ use crate::random::Random;
 use crate::server::{Offers, Server};
 use crate::trace::{Trace, TraceHash};
 use backend::Backend;
+use highwater_core::answer::Access;
 use highwater_protocol::ListKey;
 use highwater_store_sqlite::Options;
 use messages::Message;
@@ -120,7 +122,10 @@ struct World {
     perhaps_purged: Option<u64>,
     incarnations: u64,
     backups: Vec<(Files, Backup)>,
-    denied: BTreeSet<(usize, ListKey)>,
+    /// What devices may read, where it is not or was not everything.
+    rights: BTreeMap<(usize, ListKey), Access>,
+    /// Devices that could once read the header of a list alone.
+    narrowed: BTreeSet<(usize, ListKey)>,
     messages: BTreeMap<(i64, u64), Message>,
     next_message: u64,
     network: Network,
@@ -133,9 +138,9 @@ impl World {
     fn new(seed: u64, trace: Trace) -> Self {
         let mut random = Random::new(seed);
         let mut plan = Plan::draw(&mut random);
-        let backend = (seed % WITH_BACKEND == 1).then(Backend::new);
-        if backend.is_some() {
-            plan.lists = vec![0; backend::lists().len()];
+        let backend = (seed % WITH_BACKEND == 1).then(|| backend::lists(&mut random));
+        if let Some(lists) = &backend {
+            plan.lists = vec![0; lists.len()];
             plan.devices = plan.devices.min(3);
         }
         let machines = Machines::new();
@@ -150,8 +155,8 @@ impl World {
             ListKey::new("members", &format!("g{at}"))
                 .unwrap_or_else(|no| unreachable!("the name is fixed: {no}"))
         };
-        let lists = match backend {
-            Some(_) => backend::lists(),
+        let lists = match &backend {
+            Some(lists) => lists.clone(),
             None => (0..plan.lists.len()).map(plain).collect(),
         };
         let devices = (0..plan.devices)
@@ -172,7 +177,7 @@ impl World {
             random,
             trace,
             coverage: Coverage::default(),
-            backend,
+            backend: backend.map(Backend::new),
             model: Model::new([0; 16]),
             answers: Answers::default(),
             lists,
@@ -184,7 +189,8 @@ impl World {
             perhaps_purged: None,
             incarnations: 0,
             backups: Vec::new(),
-            denied: BTreeSet::new(),
+            rights: BTreeMap::new(),
+            narrowed: BTreeSet::new(),
             messages: BTreeMap::new(),
             next_message: 0,
             network,

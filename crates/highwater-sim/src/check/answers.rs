@@ -14,6 +14,7 @@ use highwater_protocol::message::{
     SyncRequest, SyncResponse,
 };
 use highwater_protocol::{Digest, ItemId, Lineage, ListKey, OrderKey, Stamp};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What the judge of answers remembers: the sketches that were offered.
@@ -91,7 +92,7 @@ impl Answers {
         answer: &ListAnswer,
     ) -> Verdict {
         let list = case.model.get(&request.list);
-        if *access != Access::Read {
+        if !matches!(access, Access::Read | Access::Header) {
             let named = lineage_of(request);
             let told = |live: &Live| match case.lies.get(&request.list) {
                 Some(Lie::Lineage(lineage)) => Some(*lineage),
@@ -120,6 +121,16 @@ impl Answers {
             };
             return same(&answer.answer, &Answer::Gone(reason));
         };
+        if *access == Access::Header {
+            live = Cow::Owned(live.header_alone());
+            let sketch = match &answer.answer {
+                Answer::Diverged(diverged) => diverged.sketch.is_some(),
+                answer => matches!(answer, Answer::Sketch(_) | Answer::SketchRows(_)),
+            };
+            demand(!sketch, Invariant::I8, || {
+                "a sketch for somebody who may read the header alone".to_owned()
+            })?;
+        }
         if answer.answer == Answer::Deferred {
             return demand(
                 case.tight && answer.details.is_empty(),
@@ -132,7 +143,9 @@ impl Answers {
         if let Some(Lie::Lineage(lineage)) = lie {
             live.to_mut().lineage = *lineage;
         }
-        let head = Head::of(&live, lie == Some(&Lie::Digest));
+        // The header's own digest is not what is lied about.
+        let lied_about = lie == Some(&Lie::Digest) && *access == Access::Read;
+        let head = Head::of(&live, lied_about);
         match &request.position {
             Position::Cursor(cursor) => self.cursor(case, request, &head, cursor, &answer.answer),
             Position::Scan(scan) => self.scan(case, request, &head, scan, &answer.answer),

@@ -6,6 +6,7 @@ use crate::check::{Invariant, Verdict, Violation, demand, stored};
 use crate::device::Taint;
 use crate::model::{List, stamp};
 use crate::plan::Network;
+use highwater_core::answer::Access;
 use highwater_core::local::{ListRecord, Phase};
 use highwater_protocol::ListKey;
 use highwater_sdk::local::simulation::Damage;
@@ -175,9 +176,7 @@ impl World {
             .db()
             .stored_rows(list, record.shown.generation)
             .map_err(|error| failed(error.to_string()))?;
-        let readable = !self.denied.contains(&(at, list.clone()));
-        let live = self.model.live(list).filter(|_| readable);
-        let Some(live) = live else {
+        let Some(live) = self.seen_by(at, list) else {
             let gone = matches!(record.phase, Phase::Gone(_)) && rows.is_empty();
             return demand(gone, Invariant::I1, || {
                 format!(
@@ -222,7 +221,7 @@ impl World {
             .page(list, None, count.saturating_add(1))
             .map_err(|error| Violation::new(Invariant::I1, format!("d{at}: {list}: {error}")))?;
         let there: Vec<_> = page.iter().map(|read| &read.row.id).collect();
-        let live = self.model.live(list);
+        let live = self.seen_by(at, list);
         let right: Vec<_> = live
             .iter()
             .flat_map(|live| live.in_order())
@@ -243,7 +242,7 @@ impl World {
         let Some(List::Live { live, .. }) = self.model.get(&list) else {
             return Ok(());
         };
-        let readable = !self.denied.contains(&(at, list.clone()));
+        let readable = self.access(at, &list) == Access::Read;
         let long = live.count() >= self.server.offers.sketched_from().max(64);
         let tight = self.plan.page_bytes < 10_000 || self.plan.sketch_elements_max < live.count();
         if !held || !readable || !long || tight {

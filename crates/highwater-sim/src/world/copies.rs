@@ -1,7 +1,8 @@
 //! What devices do with what they hear, and what the judges say to it.
 
 use super::World;
-use crate::check::{Invariant, Verdict, Violation, copies, demand};
+use crate::check::copies::{self, Looks};
+use crate::check::{Invariant, Verdict, Violation, demand};
 use crate::device::{Moment, Taint};
 use crate::disk::Kept;
 use bytes::Bytes;
@@ -219,7 +220,9 @@ impl World {
             }
             let count = record.shown.count.max(record.working().count);
             let deep = count <= READ_EACH_TIME || self.judging.one_in(8);
-            copies::judge(&self.model, &self.devices[at], list, record, deep)?;
+            let narrowed = self.narrowed.contains(&(at, list.clone()));
+            let looks = Looks { deep, narrowed };
+            copies::judge(&self.model, &self.devices[at], list, record, looks)?;
         }
         let device = &mut self.devices[at];
         let moment = Moment {

@@ -5,6 +5,7 @@ use crate::check::{Invariant, Verdict, Violation, demand, stored};
 use crate::disk::{Fault, Kept};
 use crate::model::{List, Op};
 use crate::server::{Lie, Server};
+use highwater_core::answer::Access;
 use highwater_core::local::Phase;
 use highwater_protocol::{Lineage, ListKey};
 use highwater_sdk::local::simulation::Damage;
@@ -373,25 +374,6 @@ impl World {
         stored::judge_contents(&self.model, &self.server, &self.lists)
     }
 
-    pub(super) fn change_right(&mut self) -> Verdict {
-        let (at, list) = (self.a_device(), self.a_list());
-        let key = (at, list.clone());
-        if self.denied.remove(&key) {
-            self.coverage.met("right granted");
-            self.note(|| format!("d{at} may read {list}"));
-            if self.devices[at].held.contains(&list) {
-                // The app opens it again.
-                self.devices[at].replica.hold(&list);
-                self.devices[at].replica.sync_list(&list);
-            }
-        } else {
-            self.coverage.met("right taken");
-            self.note(|| format!("d{at} may no longer read {list}"));
-            self.denied.insert(key);
-        }
-        self.pump(at)
-    }
-
     pub(super) fn change_lie(&mut self) -> Verdict {
         let list = self.a_list();
         if self.server.lies.remove(&list).is_none() {
@@ -433,7 +415,7 @@ impl World {
     pub(super) fn endure(&mut self) -> Verdict {
         let (at, list) = (self.a_device(), self.a_list());
         let held = self.devices[at].held.contains(&list);
-        let readable = !self.denied.contains(&(at, list.clone()));
+        let readable = self.access(at, &list) == Access::Read;
         let lives = matches!(self.model.get(&list), Some(List::Live { .. }));
         if !held || !readable || !lives {
             return Ok(());

@@ -10,13 +10,18 @@ use std::collections::BTreeSet;
 
 /// What stands in each payload of a list, and nowhere else.
 pub(super) fn secret(list: &ListKey) -> String {
-    format!("<of {}>", list.owner.as_str())
+    format!("<of {list}>")
 }
 
 impl World {
     fn item_id(&mut self, list: &ListKey) -> ItemId {
         let at = self.lists.iter().position(|other| other == list);
         let size = at.map_or(0, |at| self.plan.lists[at]);
+        if let (Some(_), Some(List::Live { live, .. })) = (&self.backend, self.model.get(list)) {
+            let nth = self.random.below_usize(live.items.len());
+            let id = live.items.keys().nth(nth).cloned();
+            return id.unwrap_or_else(ItemId::header);
+        }
         let number = self.random.below(size + size / 2 + 4);
         let id = match number {
             0 => String::new(),
@@ -109,6 +114,9 @@ impl World {
             return Ok(());
         };
         let ops = backend.transaction(&mut random, now_ms);
+        for met in backend.met() {
+            self.coverage.met(&met);
+        }
         if ops.is_empty() {
             return Ok(());
         }
