@@ -151,6 +151,9 @@ pub async fn answer<R: Reads, K: Sketches>(
                 (denied(reads, list).await?, details)
             }
             Access::Read => answer_list(reads, sketches, list, budget.page, left).await?,
+            Access::Header if is(Bug::HeaderNotAlone) => {
+                answer_list(reads, sketches, list, budget.page, left).await?
+            }
             Access::Header => {
                 let reads = HeaderOnly::new(reads);
                 answer_list(&reads, &NoSketches, list, budget.page, left).await?

@@ -19,6 +19,8 @@ pub enum Bug {
     StaleSketch,
     /// Details are served without the right to read the list.
     DetailsWithoutRight,
+    /// Who may read the header of a list gets all of it.
+    HeaderNotAlone,
     /// The first row of each further page of a scan is left out.
     ScanSkipsRow,
     /// A deletion leaves the head's digest as it was.
@@ -63,6 +65,7 @@ impl Bug {
         Self::AdoptedUnseen,
         Self::StaleSketch,
         Self::DetailsWithoutRight,
+        Self::HeaderNotAlone,
         Self::ScanSkipsRow,
         Self::DigestKeptOnDelete,
         Self::FenceIgnored,

@@ -146,8 +146,8 @@ impl Backend {
             }
             let done = match random.below(10) {
                 0..3 => vec![self.people(random)],
-                3..6 => vec![self.group(random)],
-                6 | 7 => vec![self.conversation(random)],
+                3..7 => vec![self.group(random)],
+                7 | 8 => vec![self.conversation(random)],
                 _ => self.activity(random),
             };
             if self.collect() {
@@ -176,6 +176,23 @@ impl Backend {
         // Of several, nobody knows which one it was.
         if let (true, 1, Some(what)) = (changed, owing.len(), owing.first()) {
             self.met.push(format!("operation {what}, as it spreads"));
+        }
+    }
+
+    /// More often than not a user who is in this list.
+    fn one_of(&self, random: &mut Random, list: &ListKey) -> UserId {
+        let read = async {
+            let snapshot = self.store.snapshot(&[]).await?;
+            content(&snapshot, list).await
+        };
+        let content = block_on(read).unwrap_or_else(|error| failed(&error));
+        let ids: Vec<_> = content.keys().filter(|id| !id.is_header()).collect();
+        let one = random
+            .pick(&ids)
+            .and_then(|id| UserId::new(id.as_str()).ok());
+        match (one, random.one_in(4)) {
+            (Some(one), false) => one,
+            _ => a_user(random),
         }
     }
 
