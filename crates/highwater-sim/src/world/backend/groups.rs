@@ -155,7 +155,7 @@ impl Backend {
     fn arrange(&self, random: &mut Random, own: UserId, group: GroupId) -> &'static str {
         let actor = match random.one_in(2) {
             true => Actor::Service,
-            false => Actor::User(own.clone()),
+            false => Actor::User(own),
         };
         let member = self.one_of(random, &group.members());
         let (name, at_ms, flag) = (a_name(random), self.now_ms(), random.one_in(2));
