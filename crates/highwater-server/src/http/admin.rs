@@ -3,27 +3,16 @@
 use super::call::Call;
 use super::{App, coding, reply};
 use crate::audit::{Audited, Mismatch};
-use crate::domain::{Actor, ImportRequest};
+use crate::domain::ImportRequest;
+use crate::domain::permissions::OnServer;
 use crate::fault;
 use axum::response::Response;
-use highwater_protocol::{Code, ListKey, Refusal};
+use highwater_protocol::{ListKey, Refusal};
 use highwater_store::Store;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// Lets nobody pass but a service.
-pub(super) fn service(call: &Call) -> Result<(), Refusal> {
-    match call.identity.actor {
-        Actor::Service => Ok(()),
-        Actor::User(_) => Err(Refusal::new(
-            Code::Forbidden,
-            "this takes a token with the scope `service`",
-        )
-        .at("authorization")),
-    }
-}
 
 /// A line of the org-history format.
 #[derive(JsonSchema)]
@@ -52,7 +41,7 @@ pub(super) struct Imported {
 
 /// Records one transaction of the org-history format.
 pub(super) async fn import<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    service(&call)?;
+    OnServer::Import.require(&call.identity.actor)?;
     let body = call.body_bytes();
     let bytes = body.len();
     let parse = move || ImportRequest::parse(&body);
@@ -81,7 +70,7 @@ pub(super) struct Status {
 
 /// How the server is.
 pub(super) async fn status<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    service(&call)?;
+    OnServer::ReadStatus.require(&call.identity.actor)?;
     let backlog = app.backlog().await?;
     let (connections, requests_in_flight) = app.metrics.load();
     let (writable, tick) = app.metrics.store();
@@ -154,7 +143,7 @@ impl From<Audited> for AuditAnswer {
 
 /// Holds some of the heads against their rows.
 pub(super) async fn audit<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    service(&call)?;
+    OnServer::Audit.require(&call.identity.actor)?;
     let asked: AuditRequest = call.body_or_default()?;
     let after = asked.after.map(|list| list.parse::<ListKey>()).transpose();
     let after = after.map_err(|no| no.within("after"))?;

@@ -3,6 +3,7 @@
 
 use super::operations::{Content, Operation, Parameter, Place, SchemaOf, Tag, Who};
 use super::{operations, reply, terms};
+use crate::domain::permissions::Row;
 use axum::extract::Request;
 use axum::response::Response;
 use highwater_protocol::Code;
@@ -112,9 +113,12 @@ fn of_operation<S>(operation: &Operation<S>, schemas: &mut Schemas) -> Value {
         "parameters": operation.parameters.iter().map(of_parameter).collect::<Vec<_>>(),
         "responses": responses(operation, &mut schemas.answers),
     });
-    match operation.who {
+    match &operation.who {
         Who::Anyone => described["security"] = json!([]),
-        Who::Holder(who) => described["description"] = json!(format!("For: {who}.")),
+        Who::Holder(rows) => {
+            described["description"] = json!(said(rows));
+            described["x-permissions"] = rows.iter().map(permission).collect();
+        }
     }
     if let Some((body, required)) = operation.body {
         described["requestBody"] = json!({
@@ -123,6 +127,21 @@ fn of_operation<S>(operation: &Operation<S>, schemas: &mut Schemas) -> Value {
         });
     }
     described
+}
+
+/// Who may, in words.
+fn said(rows: &[Row]) -> String {
+    let one = |row: &Row| format!("On {}, to {}: {}.", row.on(), row.about(), row.who());
+    rows.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// A row of the table of permissions, as `docs/permissions.md` prints it.
+fn permission(row: &Row) -> Value {
+    let cells = row.cells().into_iter();
+    let cells: Map<_, _> = cells
+        .map(|(who, allowed)| (who.to_owned(), json!(allowed.as_str())))
+        .collect();
+    json!({"on": row.on(), "to": row.about(), "allowed": cells})
 }
 
 fn of_parameter(parameter: &Parameter) -> Value {

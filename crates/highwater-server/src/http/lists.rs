@@ -3,10 +3,12 @@
 use super::call::{Call, tagged};
 use super::items::Entry;
 use super::{App, reply};
+use crate::domain::permissions::OnGroup;
 use crate::domain::{GroupId, UserId};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use highwater_core::answer::Access;
 use highwater_core::reads::Item;
 use highwater_protocol::kinds::Payload;
 use highwater_protocol::{Code, ItemId, ListKey, OrderKey, Rank, Refusal, limits};
@@ -49,23 +51,27 @@ pub(super) struct ShownHead {
 #[derive(Clone, Copy)]
 pub(super) enum Of {
     User(fn(&UserId) -> ListKey),
-    Group(fn(&GroupId) -> ListKey),
+    /// With the row of the table that says who reads it.
+    Group(fn(&GroupId) -> ListKey, OnGroup),
 }
 
 impl Of {
     fn list(self, call: &Call) -> Result<ListKey, Refusal> {
         match self {
             Self::User(list) => Ok(list(&UserId::new(call.named("user"))?)),
-            Self::Group(list) => Ok(list(&call.group()?)),
+            Self::Group(list, _) => Ok(list(&call.group()?)),
         }
     }
 
     /// What a reader is told who may not read it.
-    fn refused(self, no: Refusal) -> Refusal {
+    async fn refused<S: Store>(self, app: &App<S>, call: &Call, no: Refusal) -> Refusal {
         match (self, no.code) {
-            // Members who may not see the others know of the group.
-            (Self::Group(_), Code::Forbidden) if no.field == "group" => no,
-            (Self::Group(_), Code::Forbidden | Code::NotFound) => no_group(),
+            // Members know of the group.
+            (Self::Group(..), Code::Forbidden) if no.field == "group" => no,
+            (Self::Group(_, what), Code::Forbidden) if is_member(app, call).await => {
+                what.forbidden()
+            }
+            (Self::Group(..), Code::Forbidden | Code::NotFound) => no_group(),
             (Self::User(_), Code::Forbidden) => no.at("user"),
             (Self::User(_), Code::NotFound) => {
                 Refusal::new(Code::UserNotFound, "there is no such user").at("user")
@@ -89,9 +95,12 @@ where
     let page = app
         .reader
         .page(&call.identity.actor, &list, after.as_ref(), rows);
-    let (head, page) = page.await.map_err(|no| of.refused(no))?;
+    let (head, page) = match page.await {
+        Ok(page) => page,
+        Err(no) => return Err(of.refused(&app, &call, no).await),
+    };
     // A group that exists says something about itself.
-    let is_members = matches!(of, Of::Group(_)) && list == call.group()?.members();
+    let is_members = matches!(of, Of::Group(..)) && list == call.group()?.members();
     if head.count == 0 && is_members {
         return Err(no_group());
     }
@@ -135,10 +144,13 @@ where
         None => ItemId::header(),
     };
     let found = app.reader.item(&call.identity.actor, &list, &item).await;
-    let found = found.map_err(|no| of.refused(no))?;
+    let found = match found {
+        Ok(found) => found,
+        Err(no) => return Err(of.refused(&app, &call, no).await),
+    };
     let field = id.unwrap_or(match of {
         Of::User(_) => "user",
-        Of::Group(_) => "group",
+        Of::Group(..) => "group",
     });
     let none = || Refusal::new(Code::NotFound, "there is no such item").at(field);
     let found = found.ok_or_else(none)?;
@@ -149,6 +161,16 @@ where
     let entry = Entry::<P>::of(&found).ok_or_else(unreadable)?;
     let response = reply::json(call.terms, StatusCode::OK, entry).await;
     Ok(tagged(response, found.stamp))
+}
+
+/// Whether the asker is in the group that the path names.
+async fn is_member<S: Store>(app: &App<S>, call: &Call) -> bool {
+    let Ok(group) = call.group() else {
+        return false;
+    };
+    let members = group.members();
+    let access = app.reader.access(&call.identity.actor, &[&members]).await;
+    access.is_ok_and(|access| matches!(access[..], [Access::Read | Access::Header]))
 }
 
 /// Whether a group does not exist or is none of the reader's business is told

@@ -3,7 +3,8 @@
 
 use super::call::Call;
 use super::negotiate::request_format;
-use super::{App, admin, body, coding, reply, terms};
+use super::{App, body, coding, reply, terms};
+use crate::domain::permissions::OnServer;
 use crate::receipts::Kept;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -55,7 +56,7 @@ pub(super) struct Told {
 
 /// What was told last.
 pub(super) async fn last<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    admin::service(&call)?;
+    OnServer::ReadReceipts.require(&call.identity.actor)?;
     let kept = app.receipts.last(SHOWN_MAX);
     let receipts = kept.iter().map(shown).collect();
     let answer = Told {

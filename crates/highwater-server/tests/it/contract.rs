@@ -2,10 +2,11 @@
 //! these tests gets, and against the server as a whole.
 
 use crate::kit::{Client, NOW_MS, Reply, Running, store};
+use jsonschema::Validator;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(highwater_server::openapi);
 
@@ -42,15 +43,27 @@ pub(crate) fn check(method: &str, path: &str, reply: &Reply) {
     if !content_type.ends_with("json") || !reply.header("content-encoding").is_empty() {
         return;
     }
-    let mut schema = schema.clone();
-    schema["components"] = DOCUMENT["components"].clone();
-    let validator = jsonschema::validator_for(&schema).unwrap();
+    let validator = validator(id, reply.status, schema);
     let answer = reply.json();
     let errors: Vec<String> = validator
         .iter_errors(&answer)
         .map(|error| format!("{} at {}", error, error.instance_path()))
         .collect();
     assert!(errors.is_empty(), "{what}: {errors:?} in {answer}");
+}
+
+/// What holds JSON against the schema of an operation's answer: made once.
+fn validator(id: &str, status: u16, schema: &Value) -> Arc<Validator> {
+    static MADE: LazyLock<Mutex<BTreeMap<(String, u16), Arc<Validator>>>> =
+        LazyLock::new(Mutex::default);
+    let make = || {
+        let mut schema = schema.clone();
+        schema["components"] = DOCUMENT["components"].clone();
+        Arc::new(jsonschema::validator_for(&schema).unwrap())
+    };
+    let mut made = MADE.lock();
+    let of = (id.to_owned(), status);
+    Arc::clone(made.entry(of).or_insert_with(make))
 }
 
 /// The operation that answers at an address.
@@ -77,19 +90,24 @@ fn operation(method: &str, path: &str) -> Option<&'static Value> {
     found.first()?.1.get(method.to_ascii_lowercase())
 }
 
-fn operations() -> BTreeMap<String, (String, String, &'static Value)> {
-    let mut all = BTreeMap::new();
-    for (path, methods) in DOCUMENT["paths"].as_object().unwrap() {
-        for (method, operation) in methods.as_object().unwrap() {
-            let id = operation["operationId"].as_str().unwrap().to_owned();
-            let entry = (method.to_ascii_uppercase(), path.clone(), operation);
-            assert!(
-                all.insert(id.clone(), entry).is_none(),
-                "{id} is there twice"
-            );
+/// An operation's method, path and description.
+type Declared = (String, String, &'static Value);
+
+/// Every operation, by its id.
+pub(crate) fn operations() -> &'static BTreeMap<String, Declared> {
+    static ALL: LazyLock<BTreeMap<String, Declared>> = LazyLock::new(|| {
+        let mut all = BTreeMap::new();
+        for (path, methods) in DOCUMENT["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap().to_owned();
+                let entry = (method.to_ascii_uppercase(), path.clone(), operation);
+                let new = all.insert(id.clone(), entry).is_none();
+                assert!(new, "{id} is there twice");
+            }
         }
-    }
-    all
+        all
+    });
+    &ALL
 }
 
 #[test]
@@ -433,7 +451,7 @@ async fn every_operation_that_is_declared_is_there_and_answers_as_declared() {
     }
     // What is not declared is not there: each address, by each other method.
     let mut a = server.user("a").await;
-    for (_, path, _) in operations().into_values() {
+    for (_, path, _) in operations().values() {
         let address = path.replace(['{', '}'], "");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             if operation(method, &address).is_none() {

@@ -24,6 +24,7 @@ mod operating;
 mod people;
 mod people_model;
 mod permitted;
+mod permitted_http;
 mod profiles;
 mod receipts;
 mod rights;
