@@ -7,6 +7,7 @@ use crate::domain::ImportRequest;
 use crate::domain::permissions::OnServer;
 use crate::fault;
 use axum::response::Response;
+use highwater_protocol::kinds::Role;
 use highwater_protocol::{ListKey, Refusal};
 use highwater_store::Store;
 use http::StatusCode;
@@ -20,17 +21,39 @@ use std::sync::Arc;
 pub(super) struct ImportBody {
     /// When it happened, in seconds since 1970.
     at: i64,
-    /// 1 to 1,000 changes, in their order; docs/operations.md has the fields of
-    /// each.
+    /// 1 to 1,000 changes, in their order.
     changes: Vec<ImportedChange>,
 }
 
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape")]
 struct ImportedChange {
-    /// `create`, `rename`, `join`, `role`, `leave` or `dismiss`.
-    op: String,
+    op: ImportedOp,
     group: String,
+    /// Of a group that begins or is renamed.
+    name: Option<String>,
+    /// Who comes in, goes, or gets another role.
+    user: Option<String>,
+    /// As what they come in, or the role that they get.
+    role: Option<Role>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "a shape")]
+enum ImportedOp {
+    /// A group begins, with nobody in it.
+    Create,
+    /// A group gets another name.
+    Rename,
+    /// A user comes in.
+    Join,
+    /// A member gets another role.
+    Role,
+    /// A member goes.
+    Leave,
+    /// A group ends, with whoever is in it.
+    Dismiss,
 }
 
 #[derive(Serialize, JsonSchema)]

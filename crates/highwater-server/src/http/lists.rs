@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use highwater_core::answer::Access;
 use highwater_core::reads::Item;
 use highwater_protocol::kinds::Payload;
-use highwater_protocol::{Code, ItemId, ListKey, OrderKey, Rank, Refusal, limits};
+use highwater_protocol::{Code, Digest, ItemId, ListKey, OrderKey, Point, Rank, Refusal, limits};
 use highwater_store::Store;
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -45,6 +45,17 @@ pub(super) struct ShownHead {
     digest: String,
     /// How many elements it has, the header included.
     count: u64,
+}
+
+impl ShownHead {
+    pub(super) fn of(point: Point, digest: Digest, count: u64) -> Self {
+        Self {
+            lineage: point.lineage.to_string(),
+            version: point.version.get(),
+            digest: digest.to_string(),
+            count,
+        }
+    }
 }
 
 /// Which list of a user or group an operation reads.
@@ -115,12 +126,7 @@ where
     let next = last.filter(|_| more).map(|last| written(&list, &last));
     let head = head.announced();
     let answer = Page::<P> {
-        head: ShownHead {
-            lineage: head.point.lineage.to_string(),
-            version: head.point.version.get(),
-            digest: head.digest.to_string(),
-            count: head.count,
-        },
+        head: ShownHead::of(head.point, head.digest, head.count),
         items: items.iter().filter_map(Entry::of).collect(),
         next,
     };

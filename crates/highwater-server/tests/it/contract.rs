@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(highwater_server::openapi);
+pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(highwater_server::openapi);
 
 /// Operations and statuses that were seen, in this process.
 static SEEN: LazyLock<Mutex<BTreeSet<(String, u16)>>> = LazyLock::new(Mutex::default);
@@ -59,11 +59,28 @@ fn validator(id: &str, status: u16, schema: &Value) -> Arc<Validator> {
     let make = || {
         let mut schema = schema.clone();
         schema["components"] = DOCUMENT["components"].clone();
+        close(&mut schema["components"]["schemas"]);
         Arc::new(jsonschema::validator_for(&schema).unwrap())
     };
     let mut made = MADE.lock();
     let of = (id.to_owned(), status);
     Arc::clone(made.entry(of).or_insert_with(make))
+}
+
+/// Lets messages of the protocol have no field but those that are declared: as
+/// each may be left out, a misspelt one would pass.
+fn close(schemas: &mut Value) {
+    let messages = schemas.as_object_mut().unwrap().values_mut();
+    let is_message = |schema: &&mut Value| {
+        let about = schema["description"].as_str();
+        about.is_some_and(|about| about.ends_with("in proto3's JSON mapping."))
+    };
+    let mut closed = 0;
+    for schema in messages.filter(is_message) {
+        schema["additionalProperties"] = json!(false);
+        closed += 1;
+    }
+    assert!(closed > 20, "{closed}");
 }
 
 /// The operation that answers at an address.

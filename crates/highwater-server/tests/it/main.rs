@@ -8,6 +8,7 @@ mod contract;
 mod conversation_model;
 mod conversations;
 mod deleting;
+mod document;
 mod encodings;
 mod failing_store;
 mod fanout;
