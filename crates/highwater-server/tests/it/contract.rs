@@ -54,8 +54,8 @@ pub(crate) fn check(method: &str, path: &str, reply: &Reply) {
 
 /// What holds JSON against the schema of an operation's answer: made once.
 fn validator(id: &str, status: u16, schema: &Value) -> Arc<Validator> {
-    static MADE: LazyLock<Mutex<BTreeMap<(String, u16), Arc<Validator>>>> =
-        LazyLock::new(Mutex::default);
+    type Made = BTreeMap<(String, u16), Arc<Validator>>;
+    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
     let make = || {
         let mut schema = schema.clone();
         schema["components"] = DOCUMENT["components"].clone();

@@ -74,8 +74,8 @@ const whoMay = ({ on, to, allowed }) => {
   const who = standings.filter((each) => each in allowed);
   const notes = Object.keys(meant).filter((each) => Object.values(allowed).includes(each)).map((each) => meant[each]);
   return [
-    make("table", { class: "who" },
-      make("caption", {}, `On ${on}, to ${to}:`),
+    make("p", {}, `On ${on}, to ${to}:`),
+    make("table", { class: "who", "aria-label": `Who may ${to}` },
       make("tr", {}, who.map((each) => make("th", {}, each))),
       make("tr", {}, who.map((each) => make("td", {}, allowed[each])))),
     notes.length ? make("p", { class: "quiet note" }, notes.join("; "), ".") : "",

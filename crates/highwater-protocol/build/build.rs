@@ -18,10 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={root}");
     let descriptors = protox::compile(files, [root])?;
     let encoded = descriptors.encode_to_vec();
-    if env::var_os("CARGO_FEATURE_SCHEMA").is_some() {
-        let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo says where to write")?);
+    if cfg!(feature = "schema") {
         let schemas = schema::of_messages(&encoded)?;
-        fs::write(out.join("schemas.json"), schemas.to_string())?;
+        fs::write(out()?.join("schemas.json"), schemas.to_string())?;
     }
     prost_build::Config::new()
         .bytes(["."])
@@ -31,4 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ignore_unknown_fields()
         .build(&[".highwater.v1"])?;
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "so cargo says where to write")]
+fn out() -> Result<PathBuf, Box<dyn Error>> {
+    Ok(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?.into())
 }
