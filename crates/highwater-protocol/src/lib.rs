@@ -44,6 +44,8 @@ pub mod kinds;
 pub mod limits;
 pub mod message;
 pub mod problem;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod shape;
 mod sum;
 pub mod wire;

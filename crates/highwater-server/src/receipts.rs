@@ -2,6 +2,7 @@
 //! memory for an operator to look at. Only where the operator wants it.
 
 use crate::allowance::Allowance;
+use crate::domain::permissions::OnServer;
 use crate::domain::{Actor, UserId};
 use crate::metrics::Metrics;
 use highwater_protocol::message::{Receipt, Receipts};
@@ -60,9 +61,9 @@ impl ReceiptBook {
             let message = "this server takes no receipts: its option receipts_kept is 0";
             return Err(Refusal::new(Code::NotFound, message));
         }
+        OnServer::TellRepairs.require(actor)?;
         let Actor::User(user) = actor else {
-            let message = "receipts are a device's: this takes a user's token";
-            return Err(Refusal::new(Code::Forbidden, message).at("authorization"));
+            unreachable!("the table lets nobody tell of repairs but users");
         };
         let count = receipts.0.len();
         self.admit(user, count as u64, now_ms)?;

@@ -1,6 +1,7 @@
 //! A sync, from a parsed request to its answers: from heads in memory where all
 //! copies are right, else from a snapshot.
 
+use crate::domain::permissions::OnGroup;
 use crate::domain::{Actor, Held, Rights, beside, own_list};
 use crate::fault;
 use crate::metrics::Metrics;
@@ -301,8 +302,7 @@ fn read_with(actor: &Actor, lists: &[&ListKey]) -> Vec<ListKey> {
 
 /// Why whoever may read a list's header sees nothing else of it.
 fn items_hidden() -> Refusal {
-    let message = "only the group's owner and admins may see its members";
-    Refusal::new(Code::Forbidden, message).at("group")
+    OnGroup::ReadMembers.forbidden()
 }
 
 fn ended() -> Refusal {

@@ -1,9 +1,13 @@
-//! Who may do what: one table, which every rule asks and `docs/permissions.md`
-//! prints.
+//! Who may do what: one table, which every rule asks, `docs/permissions.md`
+//! prints, and each operation over HTTP names its rows of.
 //!
 //! What is done to a group depends on how the asker stands to the group, what is
-//! done to the lists of a user on whether they are the asker's own. A new
-//! operation is a row here.
+//! done to the lists of a user on whether they are the asker's own, what is done
+//! to the server on whether they are a backend. A new operation is a row here.
+
+mod row;
+
+pub use row::Row;
 
 use super::{Actor, UserId};
 use highwater_protocol::kinds::Role;
@@ -46,6 +50,15 @@ pub enum Whose {
     Own,
     /// They are another user's.
     Other,
+}
+
+/// Who asks something of the server itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A backend.
+    Service,
+    /// A user, on one of their devices.
+    User,
 }
 
 macro_rules! table {
@@ -139,7 +152,32 @@ table! {
         DeleteConversation = "delete a conversation":        Yes Yes No;
         ReportActivity = "report the activity of conversations":
                                                              Yes No  No;
-        Import = "import a history":                         Yes No  No;
+    }
+}
+
+table! {
+    /// What is done to the server as a whole.
+    OnServer by Asker {
+        //                                                   service user
+        Import = "import a history":                         Yes No;
+        ReadStatus = "see how the server is":                Yes No;
+        ReadReceipts = "see what devices told of their repairs":
+                                                             Yes No;
+        Audit = "hold heads against their rows":             Yes No;
+        TellRepairs = "tell what repairs on a device did":   No  Yes;
+    }
+}
+
+impl Allowed {
+    /// As the printed table has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "–",
+            Self::Below => "below",
+            Self::AsSet => "as set",
+        }
     }
 }
 
@@ -152,6 +190,18 @@ impl Standing {
         Self::Member,
         Self::Outsider,
     ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Member => "member",
+            Self::Outsider => "outsider",
+        }
+    }
 
     /// That of a member.
     #[must_use]
@@ -174,6 +224,16 @@ impl Whose {
     /// All.
     pub const ALL: [Self; 3] = [Self::Service, Self::Own, Self::Other];
 
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Own => "own",
+            Self::Other => "other's",
+        }
+    }
+
     /// How `actor` stands to the lists of `user`.
     #[must_use]
     pub fn of(actor: &Actor, user: &UserId) -> Self {
@@ -185,16 +245,39 @@ impl Whose {
     }
 }
 
+impl Asker {
+    /// All.
+    pub const ALL: [Self; 2] = [Self::Service, Self::User];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::User => "user",
+        }
+    }
+
+    const fn of(actor: &Actor) -> Self {
+        match actor {
+            Actor::Service => Self::Service,
+            Actor::User(_) => Self::User,
+        }
+    }
+}
+
 impl OnGroup {
+    /// Those above ordinary members who may.
+    fn above(self) -> &'static str {
+        match self.allowed(Standing::Admin) {
+            Allowed::No => "the group's owner",
+            _ => "the group's owner and admins",
+        }
+    }
+
     /// Why somebody who stands so may not.
-    pub(super) fn forbidden(self) -> Refusal {
-        let may = |standing| self.allowed(standing) != Allowed::No;
-        let who = if may(Standing::Admin) {
-            "the group's owner and admins"
-        } else {
-            "the group's owner"
-        };
-        let message = format!("only {who} may {}", self.about());
+    pub(crate) fn forbidden(self) -> Refusal {
+        let message = format!("only {} may {}", self.above(), self.about());
         Refusal::new(Code::Forbidden, message).at("group")
     }
 
@@ -241,6 +324,24 @@ impl OnUser {
     }
 }
 
+impl OnServer {
+    /// Lets `actor` pass if they may do this.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn require(self, actor: &Actor) -> Result<(), Refusal> {
+        if self.allowed(Asker::of(actor)) == Allowed::Yes {
+            return Ok(());
+        }
+        let (who, token) = match self.allowed(Asker::Service) {
+            Allowed::Yes => ("a service", "a token with the scope `service`"),
+            _ => ("a user", "a user's token"),
+        };
+        let message = format!("only {who} may {}: this takes {token}", self.about());
+        Err(Refusal::new(Code::Forbidden, message).at("authorization"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,48 +349,37 @@ mod tests {
 
     const DOCUMENT: &str = include_str!("../../../../docs/permissions.md");
 
-    const fn cell(allowed: Allowed) -> &'static str {
-        match allowed {
-            Allowed::Yes => "yes",
-            Allowed::No => "–",
-            Allowed::Below => "below",
-            Allowed::AsSet => "as set",
+    /// A table as `docs/permissions.md` has it.
+    fn printed(rows: &[Row]) -> String {
+        let (mut head, mut rule, mut out) = ("| to".to_owned(), "|---".to_owned(), String::new());
+        for (who, _) in rows[0].cells() {
+            head.push_str(&format!(" | {who}"));
+            rule.push_str("|---");
         }
+        writeln!(out, "{head} |\n{rule}|").unwrap_or_default();
+        for row in rows {
+            let cells: Vec<_> = row.cells().iter().map(|(_, may)| may.as_str()).collect();
+            writeln!(out, "| {} | {} |", row.about(), cells.join(" | ")).unwrap_or_default();
+        }
+        out
     }
 
-    fn row(out: &mut String, about: &str, cells: impl Iterator<Item = Allowed>) {
-        let cells: Vec<_> = cells.map(cell).collect();
-        writeln!(out, "| {about} | {} |", cells.join(" | ")).unwrap_or_default();
-    }
-
-    /// The two tables as `docs/permissions.md` has them.
-    fn printed() -> (String, String) {
-        let mut group =
-            "| to | service | owner | admin | member | outsider |\n|---|---|---|---|---|---|\n"
-                .to_owned();
-        for row_of in OnGroup::ALL {
-            let cells = Standing::ALL.map(|standing| row_of.allowed(standing));
-            row(&mut group, row_of.about(), cells.into_iter());
-        }
-        let mut user = "| to | service | own | other's |\n|---|---|---|---|\n".to_owned();
-        for row_of in OnUser::ALL {
-            let cells = Whose::ALL.map(|whose| row_of.allowed(whose));
-            row(&mut user, row_of.about(), cells.into_iter());
-        }
-        (group, user)
+    fn rows<R: Copy + Into<Row>>(rows: &[R]) -> Vec<Row> {
+        rows.iter().map(|row| (*row).into()).collect()
     }
 
     #[test]
     fn the_document_prints_the_table_as_it_is() {
-        let (group, user) = printed();
-        for table in [group, user] {
+        let tables = [rows(OnGroup::ALL), rows(OnUser::ALL), rows(OnServer::ALL)];
+        for table in &tables {
+            let table = printed(table);
             assert!(
                 DOCUMENT.contains(&format!("\n{table}\n")),
                 "docs/permissions.md should contain:\n\n{table}"
             );
         }
-        let rows = DOCUMENT.lines().filter(|line| line.starts_with("| "));
-        assert_eq!(rows.count(), OnGroup::ALL.len() + OnUser::ALL.len() + 2);
+        let lines = DOCUMENT.lines().filter(|line| line.starts_with("| "));
+        assert_eq!(lines.count(), tables.concat().len() + tables.len());
     }
 
     #[test]

@@ -3,27 +3,17 @@
 use super::call::Call;
 use super::{App, coding, reply};
 use crate::audit::{Audited, Mismatch};
-use crate::domain::{Actor, ImportRequest};
+use crate::domain::ImportRequest;
+use crate::domain::permissions::OnServer;
 use crate::fault;
 use axum::response::Response;
-use highwater_protocol::{Code, ListKey, Refusal};
+use highwater_protocol::kinds::Role;
+use highwater_protocol::{ListKey, Refusal};
 use highwater_store::Store;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// Lets nobody pass but a service.
-pub(super) fn service(call: &Call) -> Result<(), Refusal> {
-    match call.identity.actor {
-        Actor::Service => Ok(()),
-        Actor::User(_) => Err(Refusal::new(
-            Code::Forbidden,
-            "this takes a token with the scope `service`",
-        )
-        .at("authorization")),
-    }
-}
 
 /// A line of the org-history format.
 #[derive(JsonSchema)]
@@ -31,17 +21,39 @@ pub(super) fn service(call: &Call) -> Result<(), Refusal> {
 pub(super) struct ImportBody {
     /// When it happened, in seconds since 1970.
     at: i64,
-    /// 1 to 1,000 changes, in their order; docs/operations.md has the fields of
-    /// each.
+    /// 1 to 1,000 changes, in their order.
     changes: Vec<ImportedChange>,
 }
 
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape")]
 struct ImportedChange {
-    /// `create`, `rename`, `join`, `role`, `leave` or `dismiss`.
-    op: String,
+    op: ImportedOp,
     group: String,
+    /// Of a group that begins or is renamed.
+    name: Option<String>,
+    /// Who comes in, goes, or gets another role.
+    user: Option<String>,
+    /// As what they come in, or the role that they get.
+    role: Option<Role>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "a shape")]
+enum ImportedOp {
+    /// A group begins, with nobody in it.
+    Create,
+    /// A group gets another name.
+    Rename,
+    /// A user comes in.
+    Join,
+    /// A member gets another role.
+    Role,
+    /// A member goes.
+    Leave,
+    /// A group ends, with whoever is in it.
+    Dismiss,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -52,7 +64,7 @@ pub(super) struct Imported {
 
 /// Records one transaction of the org-history format.
 pub(super) async fn import<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    service(&call)?;
+    OnServer::Import.require(&call.identity.actor)?;
     let body = call.body_bytes();
     let bytes = body.len();
     let parse = move || ImportRequest::parse(&body);
@@ -81,7 +93,7 @@ pub(super) struct Status {
 
 /// How the server is.
 pub(super) async fn status<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    service(&call)?;
+    OnServer::ReadStatus.require(&call.identity.actor)?;
     let backlog = app.backlog().await?;
     let (connections, requests_in_flight) = app.metrics.load();
     let (writable, tick) = app.metrics.store();
@@ -154,7 +166,7 @@ impl From<Audited> for AuditAnswer {
 
 /// Holds some of the heads against their rows.
 pub(super) async fn audit<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    service(&call)?;
+    OnServer::Audit.require(&call.identity.actor)?;
     let asked: AuditRequest = call.body_or_default()?;
     let after = asked.after.map(|list| list.parse::<ListKey>()).transpose();
     let after = after.map_err(|no| no.within("after"))?;

@@ -5,6 +5,7 @@ use super::changes::{Answer, Change, Nothing};
 use super::negotiate::{Terms, request_format};
 use super::{App, body, reply};
 use crate::auth::Identity;
+use crate::domain::permissions::OnUser;
 use crate::domain::{
     Actor, Conditions, GroupId, Idempotency, ListChange, Precondition, UserId, Written,
 };
@@ -100,16 +101,21 @@ impl Call {
         GroupId::new(self.named("group"))
     }
 
-    /// The user for whom something is done: users act for themselves, a service
-    /// says for whom.
-    pub(super) fn for_whom(&self, field: &str, named: Option<&str>) -> Result<UserId, Refusal> {
+    /// The user for whom something is done: users act for themselves, as far as
+    /// the table says so; a service says for whom.
+    pub(super) fn for_whom(
+        &self,
+        what: OnUser,
+        field: &str,
+        named: Option<&str>,
+    ) -> Result<UserId, Refusal> {
         match (&self.identity.actor, named) {
             (Actor::User(user), None) => Ok(user.clone()),
-            (Actor::User(user), Some(named)) if named == user.as_str() => Ok(user.clone()),
-            (Actor::User(_), Some(_)) => {
-                Err(Refusal::new(Code::Forbidden, "you may do this for yourself only").at(field))
+            (actor, Some(named)) => {
+                let user = UserId::new(named).map_err(|no| no.at(field))?;
+                what.require(actor, &user).map_err(|no| no.at(field))?;
+                Ok(user)
             }
-            (Actor::Service, Some(named)) => UserId::new(named).map_err(|no| no.at(field)),
             (Actor::Service, None) => Err(Refusal::invalid(
                 field,
                 "a service has to say for which user it acts",

@@ -1,23 +1,32 @@
 //! The OpenAPI document, made of the table of operations, and a page to browse
 //! it.
 
+mod examples;
+
 use super::operations::{Content, Operation, Parameter, Place, SchemaOf, Tag, Who};
 use super::{operations, reply, terms};
+use crate::domain::permissions::Row;
 use axum::extract::Request;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use highwater_protocol::Code;
 use highwater_protocol::codec::Format;
 use highwater_protocol::problem::{PROBLEM_JSON, Problem};
 use highwater_store::Store;
 use highwater_store::memory::MemoryStore;
-use http::StatusCode;
+use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-const PAGE: &str = include_str!("document.html");
+const PAGE: &str = include_str!("document/page.html");
+const STYLE: &str = include_str!("document/page.css");
+const SCRIPT: &str = include_str!("document/page.js");
 
 /// `GET /v1/openapi.json`.
 pub(super) async fn openapi(request: Request) -> Response {
@@ -32,9 +41,30 @@ pub fn document() -> Value {
     describe(&operations::table::<MemoryStore>())
 }
 
-/// `GET /v1/docs`.
+/// `GET /v1/docs`: all in one piece, which a browser lets run nothing but its own
+/// script, and read nothing but this server.
 pub(super) async fn page() -> Response {
-    reply::text(StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned())
+    static PARTS: LazyLock<(String, HeaderValue)> = LazyLock::new(|| {
+        let page = PAGE.replace("{style}", STYLE).replace("{script}", SCRIPT);
+        (page, policy())
+    });
+    let (page, policy) = &*PARTS;
+    let mut response = reply::text(StatusCode::OK, "text/html; charset=utf-8", page.clone());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, policy.clone());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// What the page may do.
+fn policy() -> HeaderValue {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let (style, script) = (hash(STYLE), hash(SCRIPT));
+    let policy = format!(
+        "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or_else(|_| unreachable!("a policy is plain"))
 }
 
 /// The document that describes these operations.
@@ -48,6 +78,8 @@ fn describe<S: Store>(operations: &[Operation<S>]) -> Value {
         let methods = paths.entry(path).or_insert_with(|| json!({}));
         methods[operation.method.as_str().to_ascii_lowercase()] = described;
     }
+    let mut definitions = schemas.definitions();
+    definitions.extend(highwater_protocol::schema::of(messages(operations)));
     let tags = Tag::ALL.map(|tag| json!({"name": tag.as_str(), "description": tag.about()}));
     json!({
         "openapi": "3.1.0",
@@ -65,7 +97,7 @@ fn describe<S: Store>(operations: &[Operation<S>]) -> Value {
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
             },
-            "schemas": schemas.definitions(),
+            "schemas": definitions,
         },
         "x-codes": codes(),
     })
@@ -95,6 +127,19 @@ impl Schemas {
     }
 }
 
+/// The messages that requests and answers are.
+fn messages<S>(operations: &[Operation<S>]) -> Vec<&'static str> {
+    let bodies = operations.iter().filter_map(|operation| operation.body);
+    let contents = bodies.map(|(body, _)| body);
+    let contents = contents.chain(operations.iter().map(|operation| operation.answer));
+    contents
+        .filter_map(|content| match content {
+            Content::Message(name) => Some(name),
+            Content::Json(_) | Content::Write(_) | Content::Text(_) => None,
+        })
+        .collect()
+}
+
 /// Every code, with the status that it travels under.
 fn codes() -> Value {
     let codes = Code::ALL.iter();
@@ -112,17 +157,38 @@ fn of_operation<S>(operation: &Operation<S>, schemas: &mut Schemas) -> Value {
         "parameters": operation.parameters.iter().map(of_parameter).collect::<Vec<_>>(),
         "responses": responses(operation, &mut schemas.answers),
     });
-    match operation.who {
+    match &operation.who {
         Who::Anyone => described["security"] = json!([]),
-        Who::Holder(who) => described["description"] = json!(format!("For: {who}.")),
+        Who::Holder(rows) => {
+            described["description"] = json!(said(rows));
+            described["x-permissions"] = rows.iter().map(permission).collect();
+        }
     }
     if let Some((body, required)) = operation.body {
         described["requestBody"] = json!({
             "required": required,
             "content": content(body, &mut schemas.bodies),
         });
+        if let Some(example) = examples::of_body(operation.id) {
+            described["requestBody"]["content"]["application/json"]["example"] = example;
+        }
     }
     described
+}
+
+/// Who may, in words.
+fn said(rows: &[Row]) -> String {
+    let one = |row: &Row| format!("On {}, to {}: {}.", row.on(), row.about(), row.who());
+    rows.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// A row of the table of permissions, as `docs/permissions.md` prints it.
+fn permission(row: &Row) -> Value {
+    let cells = row.cells().into_iter();
+    let cells: Map<_, _> = cells
+        .map(|(who, allowed)| (who.to_owned(), json!(allowed.as_str())))
+        .collect();
+    json!({"on": row.on(), "to": row.about(), "allowed": cells})
 }
 
 fn of_parameter(parameter: &Parameter) -> Value {
@@ -131,13 +197,17 @@ fn of_parameter(parameter: &Parameter) -> Value {
         Place::Query => "query",
         Place::Header => "header",
     };
-    json!({
+    let mut described = json!({
         "name": parameter.name,
         "in": place,
         "required": parameter.place == Place::Path,
         "description": parameter.about,
         "schema": (parameter.schema)(),
-    })
+    });
+    if let Some(example) = examples::of_name(parameter.name) {
+        described["example"] = json!(example);
+    }
+    described
 }
 
 fn responses<S>(operation: &Operation<S>, generator: &mut SchemaGenerator) -> Value {
@@ -178,10 +248,7 @@ fn content(content: Content, generator: &mut SchemaGenerator) -> Value {
     let schema = |form: &str| match (content, form) {
         (Content::Json(schema) | Content::Write(schema), "application/json") => of(schema),
         (Content::Message(name), _) => match form {
-            "application/json" => json!({
-                "type": "object",
-                "description": format!("`{name}` of proto/highwater/v1, in proto3's JSON mapping"),
-            }),
+            "application/json" => json!({"$ref": format!("#/components/schemas/{name}")}),
             _ => message(name),
         },
         (Content::Write(_), _) => message("WriteAnswer"),

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::changes::{Became, Nothing, Results};
 use super::{App, reply};
+use crate::domain::permissions::OnUser;
 use crate::domain::{
     Actor, Announce, Approve, Conditions, Create, Describe, Dismiss, GroupId, Invite, Join, Leave,
     MuteGroup, MuteMember, Reject, Remove, Rules, SetMemberExtra, SetNickname, SetRole, SetRules,
@@ -180,7 +181,10 @@ pub(super) async fn create<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Res
     let group = GroupId::new(&body.group)?;
     let owner = match (&call.identity.actor, &body.owner) {
         (Actor::Service, None) => None,
-        (_, owner) => Some(call.for_whom("owner", owner.as_deref())?),
+        (_, owner) => {
+            let what = OnUser::CreateGroup;
+            Some(call.for_whom(what, "owner", owner.as_deref())?)
+        }
     };
     let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
     let write = Create::new(actor, group, owner, body.name, body.description, at_ms)?;
@@ -216,7 +220,8 @@ pub(super) async fn dismiss<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Re
 
 pub(super) async fn join<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
     let body: JoinBody = call.body_or_default()?;
-    let (group, user) = (call.group()?, call.for_whom("user", body.user.as_deref())?);
+    let group = call.group()?;
+    let user = call.for_whom(OnUser::Join, "user", body.user.as_deref())?;
     let (actor, at_ms) = (call.identity.actor.clone(), app.directory.now_ms());
     let write = Join::new(actor, group, user, body.message, body.source, at_ms)?;
     if !app.config.open_join && call.identity.actor != Actor::Service {
@@ -233,7 +238,7 @@ pub(super) async fn leave<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Resp
     let write = Leave {
         actor: call.identity.actor.clone(),
         group: call.group()?,
-        user: call.for_whom("user", body.user.as_deref())?,
+        user: call.for_whom(OnUser::Leave, "user", body.user.as_deref())?,
     };
     let written = app.directory.write(write, &call.conditions()?).await?;
     let nothing = |_| Nothing {};

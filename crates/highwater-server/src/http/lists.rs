@@ -3,13 +3,15 @@
 use super::call::{Call, tagged};
 use super::items::Entry;
 use super::{App, reply};
+use crate::domain::permissions::OnGroup;
 use crate::domain::{GroupId, UserId};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use highwater_core::answer::Access;
 use highwater_core::reads::Item;
 use highwater_protocol::kinds::Payload;
-use highwater_protocol::{Code, ItemId, ListKey, OrderKey, Rank, Refusal, limits};
+use highwater_protocol::{Code, Digest, ItemId, ListKey, OrderKey, Point, Rank, Refusal, limits};
 use highwater_store::Store;
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -45,27 +47,42 @@ pub(super) struct ShownHead {
     count: u64,
 }
 
+impl ShownHead {
+    pub(super) fn of(point: Point, digest: Digest, count: u64) -> Self {
+        Self {
+            lineage: point.lineage.to_string(),
+            version: point.version.get(),
+            digest: digest.to_string(),
+            count,
+        }
+    }
+}
+
 /// Which list of a user or group an operation reads.
 #[derive(Clone, Copy)]
 pub(super) enum Of {
     User(fn(&UserId) -> ListKey),
-    Group(fn(&GroupId) -> ListKey),
+    /// With the row of the table that says who reads it.
+    Group(fn(&GroupId) -> ListKey, OnGroup),
 }
 
 impl Of {
     fn list(self, call: &Call) -> Result<ListKey, Refusal> {
         match self {
             Self::User(list) => Ok(list(&UserId::new(call.named("user"))?)),
-            Self::Group(list) => Ok(list(&call.group()?)),
+            Self::Group(list, _) => Ok(list(&call.group()?)),
         }
     }
 
     /// What a reader is told who may not read it.
-    fn refused(self, no: Refusal) -> Refusal {
+    async fn refused<S: Store>(self, app: &App<S>, call: &Call, no: Refusal) -> Refusal {
         match (self, no.code) {
-            // Members who may not see the others know of the group.
-            (Self::Group(_), Code::Forbidden) if no.field == "group" => no,
-            (Self::Group(_), Code::Forbidden | Code::NotFound) => no_group(),
+            // Members know of the group.
+            (Self::Group(..), Code::Forbidden) if no.field == "group" => no,
+            (Self::Group(_, what), Code::Forbidden) if is_member(app, call).await => {
+                what.forbidden()
+            }
+            (Self::Group(..), Code::Forbidden | Code::NotFound) => no_group(),
             (Self::User(_), Code::Forbidden) => no.at("user"),
             (Self::User(_), Code::NotFound) => {
                 Refusal::new(Code::UserNotFound, "there is no such user").at("user")
@@ -89,9 +106,12 @@ where
     let page = app
         .reader
         .page(&call.identity.actor, &list, after.as_ref(), rows);
-    let (head, page) = page.await.map_err(|no| of.refused(no))?;
+    let (head, page) = match page.await {
+        Ok(page) => page,
+        Err(no) => return Err(of.refused(&app, &call, no).await),
+    };
     // A group that exists says something about itself.
-    let is_members = matches!(of, Of::Group(_)) && list == call.group()?.members();
+    let is_members = matches!(of, Of::Group(..)) && list == call.group()?.members();
     if head.count == 0 && is_members {
         return Err(no_group());
     }
@@ -106,12 +126,7 @@ where
     let next = last.filter(|_| more).map(|last| written(&list, &last));
     let head = head.announced();
     let answer = Page::<P> {
-        head: ShownHead {
-            lineage: head.point.lineage.to_string(),
-            version: head.point.version.get(),
-            digest: head.digest.to_string(),
-            count: head.count,
-        },
+        head: ShownHead::of(head.point, head.digest, head.count),
         items: items.iter().filter_map(Entry::of).collect(),
         next,
     };
@@ -135,10 +150,13 @@ where
         None => ItemId::header(),
     };
     let found = app.reader.item(&call.identity.actor, &list, &item).await;
-    let found = found.map_err(|no| of.refused(no))?;
+    let found = match found {
+        Ok(found) => found,
+        Err(no) => return Err(of.refused(&app, &call, no).await),
+    };
     let field = id.unwrap_or(match of {
         Of::User(_) => "user",
-        Of::Group(_) => "group",
+        Of::Group(..) => "group",
     });
     let none = || Refusal::new(Code::NotFound, "there is no such item").at(field);
     let found = found.ok_or_else(none)?;
@@ -149,6 +167,16 @@ where
     let entry = Entry::<P>::of(&found).ok_or_else(unreadable)?;
     let response = reply::json(call.terms, StatusCode::OK, entry).await;
     Ok(tagged(response, found.stamp))
+}
+
+/// Whether the asker is in the group that the path names.
+async fn is_member<S: Store>(app: &App<S>, call: &Call) -> bool {
+    let Ok(group) = call.group() else {
+        return false;
+    };
+    let members = group.members();
+    let access = app.reader.access(&call.identity.actor, &[&members]).await;
+    access.is_ok_and(|access| matches!(access[..], [Access::Read | Access::Header]))
 }
 
 /// Whether a group does not exist or is none of the reader's business is told

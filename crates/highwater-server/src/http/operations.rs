@@ -10,6 +10,7 @@ use super::call::{Call, Takes};
 use super::items::Entry;
 use super::lists::{self, Of};
 use super::{App, reply, terms};
+use crate::domain::permissions::Row;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -26,12 +27,19 @@ use std::future::Future;
 use std::sync::Arc;
 
 /// Who may call an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Who {
     /// Whoever reaches the server, without a token.
     Anyone,
-    /// Whoever has a token, as far as these words say.
-    Holder(&'static str),
+    /// Whoever has a token, as far as the table of permissions says: by each of
+    /// these rows as far as the request is about what it says.
+    Holder(Vec<Row>),
+}
+
+impl<R: Into<Row>> From<R> for Who {
+    fn from(row: R) -> Self {
+        Self::Holder(vec![row.into()])
+    }
 }
 
 /// A part of the document's table of contents.
@@ -123,7 +131,7 @@ impl<S: Store> Operation<S> {
             id,
             tag: Tag::Health,
             summary: "",
-            who: Who::Holder(""),
+            who: Who::Anyone,
             parameters: names.filter_map(parameter_of_path).collect(),
             body: None,
             status: StatusCode::OK,
@@ -255,9 +263,9 @@ impl<S: Store> Operation<S> {
         ])
     }
 
-    fn about(mut self, tag: Tag, summary: &'static str, who: Who) -> Self {
-        (self.tag, self.summary, self.who) = (tag, summary, who);
-        if who != Who::Anyone {
+    fn about(mut self, tag: Tag, summary: &'static str, who: impl Into<Who>) -> Self {
+        (self.tag, self.summary, self.who) = (tag, summary, who.into());
+        if self.who != Who::Anyone {
             self = self.refused(&[Code::MissingToken, Code::InvalidToken, Code::ExpiredToken]);
         }
         self.refused(&[Code::Unavailable, Code::Internal])

@@ -2,18 +2,19 @@
 //! `GET /v1/admin/receipts`: what was told last.
 
 use super::call::Call;
+use super::lists::ShownHead;
 use super::negotiate::request_format;
-use super::{App, admin, body, coding, reply, terms};
+use super::{App, body, coding, reply, terms};
+use crate::domain::permissions::OnServer;
 use crate::receipts::Kept;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use highwater_protocol::message::{Receipts, Standing};
-use highwater_protocol::{Digest, Point, Refusal, shape, wire};
+use highwater_protocol::{ItemId, Refusal, shape, wire};
 use highwater_store::Store;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Receipts that one answer shows at most.
@@ -48,14 +49,53 @@ async fn take<S: Store>(app: &App<S>, request: Request) -> Result<wire::Receipts
 pub(super) struct Told {
     /// Whether devices are asked to tell.
     wanted: bool,
-    /// The last 1,000, the newest first; docs/operations.md has their fields.
-    #[schemars(with = "Vec<Map<String, Value>>")]
-    receipts: Vec<Value>,
+    /// The last 1,000, the newest first.
+    receipts: Vec<ShownReceipt>,
+}
+
+/// What one repair of one list did, on a device.
+#[derive(Serialize, JsonSchema)]
+struct ShownReceipt {
+    /// When it was told, in milliseconds since 1970 by the server's clock.
+    at_ms: i64,
+    user: String,
+    list: String,
+    /// Why the list was repaired; docs/operations.md has the words.
+    reason: &'static str,
+    /// The last rung that was climbed.
+    rung: &'static str,
+    /// False: the list was quarantined.
+    mended: bool,
+    /// Elements that the mended copy has and the old one had not.
+    added: u64,
+    removed: u64,
+    changed: u64,
+    /// Those elements, up to 100 of them; the header's id is empty.
+    ids: Vec<String>,
+    requests: u64,
+    bytes_up: u64,
+    bytes_down: u64,
+    /// Part of `bytes_down`: rows that came with their payload.
+    item_bytes: u64,
+    /// By the device's clock.
+    began_at_ms: i64,
+    duration_ms: u64,
+    before: ShownStanding,
+    after: ShownStanding,
+}
+
+/// Where both sides stood.
+#[derive(Serialize, JsonSchema)]
+struct ShownStanding {
+    /// None: the device had no cursor.
+    device: Option<ShownHead>,
+    /// None: the server had not said.
+    server: Option<ShownHead>,
 }
 
 /// What was told last.
 pub(super) async fn last<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Response, Refusal> {
-    admin::service(&call)?;
+    OnServer::ReadReceipts.require(&call.identity.actor)?;
     let kept = app.receipts.last(SHOWN_MAX);
     let receipts = kept.iter().map(shown).collect();
     let answer = Told {
@@ -65,45 +105,35 @@ pub(super) async fn last<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Respo
     Ok(reply::json(call.terms, StatusCode::OK, answer).await)
 }
 
-fn shown(kept: &Kept) -> Value {
+fn shown(kept: &Kept) -> ShownReceipt {
     let receipt = &kept.receipt;
     let (difference, cost) = (&receipt.difference, receipt.cost);
-    let ids: Vec<&str> = difference.ids.iter().map(|id| id.as_str()).collect();
-    json!({
-        "at_ms": kept.at_ms,
-        "user": kept.user.as_str(),
-        "list": receipt.list.to_string(),
-        "reason": receipt.reason.as_str(),
-        "rung": receipt.rung.as_str(),
-        "mended": receipt.mended,
-        "added": difference.added,
-        "removed": difference.removed,
-        "changed": difference.changed,
-        "ids": ids,
-        "requests": cost.requests,
-        "bytes_up": cost.bytes_up,
-        "bytes_down": cost.bytes_down,
-        "item_bytes": cost.item_bytes,
-        "began_at_ms": receipt.began_at_ms,
-        "duration_ms": receipt.duration_ms,
-        "before": standing(&receipt.before),
-        "after": standing(&receipt.after),
-    })
+    ShownReceipt {
+        at_ms: kept.at_ms,
+        user: kept.user.to_string(),
+        list: receipt.list.to_string(),
+        reason: receipt.reason.as_str(),
+        rung: receipt.rung.as_str(),
+        mended: receipt.mended,
+        added: difference.added,
+        removed: difference.removed,
+        changed: difference.changed,
+        ids: difference.ids.iter().map(ItemId::to_string).collect(),
+        requests: cost.requests,
+        bytes_up: cost.bytes_up,
+        bytes_down: cost.bytes_down,
+        item_bytes: cost.item_bytes,
+        began_at_ms: receipt.began_at_ms,
+        duration_ms: receipt.duration_ms,
+        before: standing(&receipt.before),
+        after: standing(&receipt.after),
+    }
 }
 
-fn standing(standing: &Standing) -> Value {
-    let side = |point: Point, digest: Digest, count: u64| {
-        json!({
-            "lineage": point.lineage.to_string(),
-            "version": point.version.get(),
-            "digest": digest.to_string(),
-            "count": count,
-        })
-    };
-    let device = standing.device;
-    let server = standing.server;
-    json!({
-        "device": device.map(|at| side(at.point, at.digest, at.count)),
-        "server": server.map(|at| side(at.point, at.digest, at.count)),
-    })
+fn standing(standing: &Standing) -> ShownStanding {
+    let (device, server) = (standing.device, standing.server);
+    ShownStanding {
+        device: device.map(|at| ShownHead::of(at.point, at.digest, at.count)),
+        server: server.map(|at| ShownHead::of(at.point, at.digest, at.count)),
+    }
 }

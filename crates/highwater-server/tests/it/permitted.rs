@@ -26,7 +26,7 @@ use serde_json::json;
 
 /// Groups `g` and `h`, of an owner, two admins and two members each; `x` is in
 /// neither and applies to both.
-async fn world(circle: Circle) -> MemoryStore {
+pub(crate) async fn world(circle: Circle) -> MemoryStore {
     let store = store();
     for (id, [owner, admins @ .., m, n]) in [
         ("g", ["o", "a", "b", "m", "n"]),
@@ -51,7 +51,7 @@ async fn world(circle: Circle) -> MemoryStore {
     store
 }
 
-fn standing(asker: &str, id: &str) -> Standing {
+pub(crate) fn standing(asker: &str, id: &str) -> Standing {
     match (asker, id) {
         ("service", _) => Standing::Service,
         ("o", "g") => Standing::Owner,
@@ -61,7 +61,7 @@ fn standing(asker: &str, id: &str) -> Standing {
     }
 }
 
-fn role_of(whom: &str) -> Option<Role> {
+pub(crate) fn role_of(whom: &str) -> Option<Role> {
     match whom {
         "o" | "p" => Some(Role::Owner),
         "a" | "b" | "q" | "r" => Some(Role::Admin),
@@ -365,7 +365,6 @@ async fn attempt_own(
             let entry = json!({"conversation": {"group": "g"}, "seq": 1, "at_ms": 0});
             code(ReportActivity::new(asker, vec![entry], false).map(drop))
         }
-        OnUser::Import => code(row.require_service(asker)),
     }
 }
 

@@ -295,3 +295,93 @@ impl Write for Purge {
         Ok(gone)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use highwater_store::memory::MemoryStore;
+
+    fn once(at: u64) -> Idempotency {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&at.to_be_bytes());
+        Idempotency {
+            answers: of(&UserId::new("u").unwrap()),
+            key,
+            request: [1; 32],
+        }
+    }
+
+    /// Keeps the answers to these requests, each a millisecond after that before.
+    struct Answered(std::ops::Range<u64>);
+
+    impl Write for Answered {
+        type Output = ();
+        type Refusal = Refusal;
+
+        fn lists(&self) -> Vec<ListKey> {
+            vec![once(0).answers]
+        }
+
+        async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
+            for at in self.0.clone() {
+                let (once, at_ms) = (once(at), i64::try_from(at).unwrap());
+                keep(txn, &once, 0, &Kept::new(&once, at_ms, &at, &[])).await?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Which of the answers to these requests are found.
+    struct Found(Vec<u64>);
+
+    impl Write for Found {
+        type Output = Vec<u64>;
+        type Refusal = Refusal;
+
+        fn lists(&self) -> Vec<ListKey> {
+            vec![once(0).answers]
+        }
+
+        async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Vec<u64>, Stop> {
+            let mut found = Vec::new();
+            for &at in &self.0 {
+                if let Some(kept) = find(txn, &once(at), 0, 0).await? {
+                    assert_eq!(kept.output::<u64>()?, at);
+                    found.push(at);
+                }
+            }
+            Ok(found)
+        }
+    }
+
+    #[tokio::test]
+    async fn of_one_subjects_answers_the_newest_ten_thousand_are_kept() {
+        let store = MemoryStore::new([7; 16]);
+        let count = async || {
+            let list = once(0).answers;
+            let snapshot = store.snapshot(std::slice::from_ref(&list)).await.unwrap();
+            match snapshot.state(&list).await.unwrap() {
+                ListState::Live(head) => head.count,
+                state => panic!("{state:?}"),
+            }
+        };
+        let ask = async |asked: Vec<u64>| store.write(0, Found(asked)).await.unwrap().output;
+        let full = ANSWERS_PER_SUBJECT;
+        store.write(0, Answered(0..full)).await.unwrap();
+        assert_eq!(count().await, full);
+        assert_eq!(ask(vec![0, 1, full - 1]).await, [0, 1, full - 1]);
+        // One more makes room for itself and for the next, at the oldest's cost.
+        store.write(0, Answered(full..full + 1)).await.unwrap();
+        assert_eq!(count().await, full - 1);
+        assert_eq!(ask(vec![0, 1, 2, full]).await, [2, full]);
+        store.write(0, Answered(full + 1..full + 2)).await.unwrap();
+        assert_eq!(count().await, full);
+        // And however many come, there are never more.
+        for at in (full + 2..full + 100).step_by(7) {
+            store.write(0, Answered(at..at + 7)).await.unwrap();
+            assert!(count().await <= full);
+            assert_eq!(ask(vec![0, at + 6]).await, [at + 6]);
+        }
+    }
+}

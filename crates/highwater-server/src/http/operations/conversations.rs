@@ -4,14 +4,14 @@ use super::super::call::Takes;
 use super::super::changes::Nothing;
 use super::super::conversations::{self, ActivitiesBody, ReadBody};
 use super::super::lists::Of;
-use super::{Content, Operation, Tag, Who, written};
+use super::{Content, Operation, Tag, written};
+use crate::domain::permissions::{OnGroup, OnUser};
 use crate::domain::{ConversationChange, GroupId, Reported, UserId};
 use highwater_protocol::Code;
 use highwater_protocol::kinds::{Conversation, GroupActivity};
 use highwater_store::Store;
 use http::Method;
 
-const SELF: Who = Who::Holder("the user; a service");
 const ONE: &str = "/v1/users/{user}/conversations/{conversation}";
 
 pub(super) fn table<S: Store>() -> Vec<Operation<S>> {
@@ -25,18 +25,17 @@ pub(super) fn table<S: Store>() -> Vec<Operation<S>> {
         ];
         operation.codes.extend(codes);
     }
-    let member = Who::Holder("a member; a service");
     table.push(
         Operation::item::<GroupActivity>(
             "/v1/groups/{group}/activity",
             "readActivity",
-            Of::Group(GroupId::activity),
+            Of::Group(GroupId::activity, OnGroup::ReadActivity),
             None,
         )
         .about(
             Tag::Conversations,
             "The last message of a large group",
-            member,
+            OnGroup::ReadActivity,
         )
         .refused(&[Code::GroupNotFound]),
     );
@@ -51,7 +50,7 @@ pub(super) fn table<S: Store>() -> Vec<Operation<S>> {
             conversations::report::<S>,
         )
         .takes(body, true)
-        .about(Tag::Conversations, REPORT, Who::Holder("a service"))
+        .about(Tag::Conversations, REPORT, OnUser::ReportActivity)
         .refused(&[
             Code::Forbidden,
             Code::TooMany,
@@ -71,11 +70,11 @@ fn own<S: Store>() -> Vec<Operation<S>> {
             "listConversations",
             list,
         )
-        .about(Tag::Conversations, "A user's conversations", SELF),
+        .about(Tag::Conversations, "A user's conversations", OnUser::Read),
         Operation::item::<Conversation>(ONE, "readConversation", list, Some("conversation")).about(
             Tag::Conversations,
             "A conversation",
-            SELF,
+            OnUser::Read,
         ),
         Operation::write_of::<ConversationChange, Nothing, _, _>(
             Method::PATCH,
@@ -86,7 +85,7 @@ fn own<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Conversations,
             "Settings of a conversation, and its draft",
-            SELF,
+            OnUser::SetConversation,
         )
         .on_item(),
         Operation::write_of::<ReadBody, Nothing, _, _>(
@@ -98,7 +97,7 @@ fn own<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Conversations,
             "Say how far a conversation was read",
-            SELF,
+            OnUser::ReadConversation,
         )
         .on_item(),
         Operation::write::<Nothing, _, _>(
@@ -107,7 +106,11 @@ fn own<S: Store>() -> Vec<Operation<S>> {
             "clearConversation",
             conversations::clear::<S>,
         )
-        .about(Tag::Conversations, "Clear a conversation", SELF)
+        .about(
+            Tag::Conversations,
+            "Clear a conversation",
+            OnUser::ClearConversation,
+        )
         .on_item(),
         Operation::write::<Nothing, _, _>(
             Method::DELETE,
@@ -115,7 +118,7 @@ fn own<S: Store>() -> Vec<Operation<S>> {
             "deleteConversation",
             conversations::delete::<S>,
         )
-        .about(Tag::Conversations, DELETE, SELF)
+        .about(Tag::Conversations, DELETE, OnUser::DeleteConversation)
         .on_item(),
     ]
 }

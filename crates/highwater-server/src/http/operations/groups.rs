@@ -4,25 +4,12 @@ use super::super::changes::{Became, Nothing, Results};
 use super::super::groups;
 use super::super::lists::Of;
 use super::{Operation, Tag, Who};
+use crate::domain::permissions::{OnGroup, OnUser};
 use crate::domain::{Description, GroupId, InviteOutcome, JoinOutcome, RemoveOutcome, Rules};
 use highwater_protocol::Code;
 use highwater_protocol::kinds::{JoinRequest, Member};
 use highwater_store::Store;
 use http::{Method, StatusCode};
-
-/// Who may do what to a group, in words.
-mod who {
-    use super::Who;
-
-    pub(super) const MEMBER: Who = Who::Holder("a member; a service");
-    pub(super) const AS_SET: Who =
-        Who::Holder("the group's owner and admins, members where `invited_by` says so; a service");
-    pub(super) const ADMINS: Who = Who::Holder("the group's owner and admins; a service");
-    pub(super) const OWNER: Who = Who::Holder("the group's owner; a service");
-    pub(super) const ABOVE: Who =
-        Who::Holder("the member; the owner and admins, of a lower role; a service");
-    pub(super) const SELF: Who = Who::Holder("a user, for themselves; a service, for anybody");
-}
 
 pub(super) fn table<S: Store>() -> Vec<Operation<S>> {
     let mut table = life();
@@ -38,6 +25,10 @@ pub(super) fn table<S: Store>() -> Vec<Operation<S>> {
 fn life<S: Store>() -> Vec<Operation<S>> {
     use groups::{CreateBody, GroupAnswer, JoinBody, RoleBody, UserBody, UsersBody};
     const ONE: &str = "/v1/groups/{group}";
+    let create = Who::Holder(vec![
+        OnUser::CreateGroup.into(),
+        OnUser::CreateEmptyGroup.into(),
+    ]);
     vec![
         Operation::write_of::<CreateBody, Nothing, _, _>(
             Method::POST,
@@ -45,11 +36,15 @@ fn life<S: Store>() -> Vec<Operation<S>> {
             "createGroup",
             groups::create::<S>,
         )
-        .about(Tag::Groups, "Create a group", who::SELF)
+        .about(Tag::Groups, "Create a group", create)
         .answers(StatusCode::CREATED)
         .refused(&[Code::Forbidden, Code::GroupExists, Code::UserNotFound]),
         Operation::read::<GroupAnswer, _, _>(ONE, "readGroup", groups::group::<S>)
-            .about(Tag::Groups, "What a group says about itself", who::MEMBER)
+            .about(
+                Tag::Groups,
+                "What a group says about itself",
+                OnGroup::ReadProfile,
+            )
             .refused(&[Code::GroupNotFound]),
         Operation::write_of::<Description, Nothing, _, _>(
             Method::PATCH,
@@ -57,7 +52,7 @@ fn life<S: Store>() -> Vec<Operation<S>> {
             "describeGroup",
             groups::describe::<S>,
         )
-        .about(Tag::Groups, "Rename or describe a group", who::ADMINS)
+        .about(Tag::Groups, "Rename or describe a group", OnGroup::Describe)
         .on_item()
         .refused(&[Code::Forbidden, Code::GroupNotFound]),
         Operation::write::<Nothing, _, _>(
@@ -66,7 +61,7 @@ fn life<S: Store>() -> Vec<Operation<S>> {
             "dismissGroup",
             groups::dismiss::<S>,
         )
-        .about(Tag::Groups, "Dismiss a group", who::OWNER)
+        .about(Tag::Groups, "Dismiss a group", OnGroup::Dismiss)
         .on_item()
         .refused(&[Code::Forbidden, Code::GroupNotFound]),
         Operation::write_of_maybe::<JoinBody, Became<JoinOutcome>, _, _>(
@@ -75,7 +70,7 @@ fn life<S: Store>() -> Vec<Operation<S>> {
             "joinGroup",
             groups::join::<S>,
         )
-        .about(Tag::Groups, "Enter a group, or apply to it", who::SELF)
+        .about(Tag::Groups, "Enter a group, or apply to it", OnUser::Join)
         .refused(&[
             Code::Forbidden,
             Code::GroupNotFound,
@@ -89,7 +84,7 @@ fn life<S: Store>() -> Vec<Operation<S>> {
             "leaveGroup",
             groups::leave::<S>,
         )
-        .about(Tag::Groups, "Leave a group", who::SELF)
+        .about(Tag::Groups, "Leave a group", OnUser::Leave)
         .refused(&[Code::Forbidden, Code::NotMember, Code::OwnerRequired]),
         Operation::write_of::<UsersBody, Results<InviteOutcome>, _, _>(
             Method::POST,
@@ -100,7 +95,7 @@ fn life<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Groups,
             "Bring up to 1,000 users into a group",
-            who::AS_SET,
+            OnGroup::Invite,
         )
         .refused(&[Code::Forbidden, Code::GroupNotFound, Code::TooMany]),
         Operation::write_of::<UsersBody, Results<RemoveOutcome>, _, _>(
@@ -112,30 +107,34 @@ fn life<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Groups,
             "Send up to 1,000 members of a lower role away",
-            who::ADMINS,
+            OnGroup::Remove,
         )
         .refused(&[Code::Forbidden, Code::GroupNotFound, Code::TooMany]),
         Operation::page::<Member>(
             "/v1/groups/{group}/members",
             "listMembers",
-            Of::Group(GroupId::members),
+            Of::Group(GroupId::members, OnGroup::ReadMembers),
         )
-        .about(Tag::Groups, "Who is in a group", who::MEMBER)
+        .about(Tag::Groups, "Who is in a group", OnGroup::ReadMembers)
         .refused(&[Code::Forbidden, Code::GroupNotFound]),
         Operation::item::<Member>(
             "/v1/groups/{group}/members/{user}",
             "readMember",
-            Of::Group(GroupId::members),
+            Of::Group(GroupId::members, OnGroup::ReadMembers),
             Some("user"),
         )
-        .about(Tag::Groups, "A member", who::MEMBER)
+        .about(Tag::Groups, "A member", OnGroup::ReadMembers)
         .refused(&[Code::Forbidden, Code::GroupNotFound]),
         Operation::page::<JoinRequest>(
             "/v1/groups/{group}/join_requests",
             "listJoinRequests",
-            Of::Group(GroupId::join_requests),
+            Of::Group(GroupId::join_requests, OnGroup::ReadJoinRequests),
         )
-        .about(Tag::Groups, "Who applies to a group", who::ADMINS)
+        .about(
+            Tag::Groups,
+            "Who applies to a group",
+            OnGroup::ReadJoinRequests,
+        )
         .refused(&[Code::Forbidden, Code::GroupNotFound]),
         Operation::write_of::<RoleBody, Nothing, _, _>(
             Method::PUT,
@@ -143,7 +142,7 @@ fn life<S: Store>() -> Vec<Operation<S>> {
             "setRole",
             groups::set_role::<S>,
         )
-        .about(Tag::Groups, "Give a member a role", who::OWNER)
+        .about(Tag::Groups, "Give a member a role", OnGroup::SetRole)
         .on_item()
         .refused(&[
             Code::Forbidden,
@@ -161,6 +160,14 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
     const RULES: &str = "Set who may join, invite, see the members";
     const MUTE: &str = "Mute a member of a lower role until a time";
     const EXTRA: &str = "Data of the app's own about a member";
+    let nickname = Who::Holder(vec![
+        OnUser::SetNickname.into(),
+        OnGroup::SetNickname.into(),
+    ]);
+    let extra = Who::Holder(vec![
+        OnUser::SetMemberExtra.into(),
+        OnGroup::SetMemberExtra.into(),
+    ]);
     const WITHDRAW: &str = "Withdraw an application, or put away a rejected one";
     vec![
         Operation::write_of::<AnnounceBody, Nothing, _, _>(
@@ -169,7 +176,7 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "announce",
             groups::announce::<S>,
         )
-        .about(Tag::Groups, "Tell the members something", who::ADMINS)
+        .about(Tag::Groups, "Tell the members something", OnGroup::Announce)
         .on_item(),
         Operation::write_of::<MuteGroupBody, Nothing, _, _>(
             Method::PUT,
@@ -177,7 +184,7 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "muteGroup",
             groups::mute::<S>,
         )
-        .about(Tag::Groups, SPEAK, who::ADMINS)
+        .about(Tag::Groups, SPEAK, OnGroup::Mute)
         .on_item(),
         Operation::write_of::<Rules, Nothing, _, _>(
             Method::PATCH,
@@ -185,7 +192,7 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "setRules",
             groups::set_rules::<S>,
         )
-        .about(Tag::Groups, RULES, who::OWNER)
+        .about(Tag::Groups, RULES, OnGroup::SetRules)
         .on_item(),
         Operation::write_of::<TransferBody, Nothing, _, _>(
             Method::POST,
@@ -193,7 +200,11 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "transferGroup",
             groups::transfer::<S>,
         )
-        .about(Tag::Groups, "Hand the group over to a member", who::OWNER)
+        .about(
+            Tag::Groups,
+            "Hand the group over to a member",
+            OnGroup::SetRole,
+        )
         .refused(&[Code::NotMember, Code::OwnerRequired]),
         Operation::write_of::<MuteMemberBody, Nothing, _, _>(
             Method::PUT,
@@ -201,7 +212,7 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "muteMember",
             groups::mute_member::<S>,
         )
-        .about(Tag::Groups, MUTE, who::ADMINS)
+        .about(Tag::Groups, MUTE, OnGroup::MuteMember)
         .on_item()
         .refused(&[Code::NotMember]),
         Operation::write_of::<NicknameBody, Nothing, _, _>(
@@ -210,11 +221,7 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "setNickname",
             groups::set_nickname::<S>,
         )
-        .about(
-            Tag::Groups,
-            "What a member is called in a group",
-            who::ABOVE,
-        )
+        .about(Tag::Groups, "What a member is called in a group", nickname)
         .on_item()
         .refused(&[Code::NotMember]),
         Operation::write_of::<MemberExtraBody, Nothing, _, _>(
@@ -223,7 +230,7 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "setMemberExtra",
             groups::set_member_extra::<S>,
         )
-        .about(Tag::Groups, EXTRA, who::ABOVE)
+        .about(Tag::Groups, EXTRA, extra)
         .on_item()
         .refused(&[Code::NotMember]),
         Operation::write::<Nothing, _, _>(
@@ -232,7 +239,11 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "approveJoin",
             groups::approve::<S>,
         )
-        .about(Tag::Groups, "Let somebody in who applied", who::ADMINS)
+        .about(
+            Tag::Groups,
+            "Let somebody in who applied",
+            OnGroup::AnswerRequest,
+        )
         .on_item()
         .refused(&[
             Code::RequestNotFound,
@@ -245,7 +256,11 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "rejectJoin",
             groups::reject::<S>,
         )
-        .about(Tag::Groups, "Reject somebody who applied", who::ADMINS)
+        .about(
+            Tag::Groups,
+            "Reject somebody who applied",
+            OnGroup::AnswerRequest,
+        )
         .on_item()
         .refused(&[Code::RequestNotFound]),
         Operation::write::<Nothing, _, _>(
@@ -254,7 +269,7 @@ fn settings<S: Store>() -> Vec<Operation<S>> {
             "withdrawJoin",
             groups::withdraw::<S>,
         )
-        .about(Tag::Groups, WITHDRAW, who::SELF)
+        .about(Tag::Groups, WITHDRAW, OnUser::Withdraw)
         .on_item()
         .refused(&[Code::RequestNotFound]),
     ]

@@ -3,7 +3,8 @@
 use super::super::changes::{Became, Nothing};
 use super::super::lists::Of;
 use super::super::people;
-use super::{Operation, Tag, Who};
+use super::{Operation, Tag};
+use crate::domain::permissions::OnUser;
 use crate::domain::{FriendChange, ProfileChange, RequestFriendOutcome, UserId};
 use highwater_protocol::Code;
 use highwater_protocol::kinds::{
@@ -11,8 +12,6 @@ use highwater_protocol::kinds::{
 };
 use highwater_store::Store;
 use http::Method;
-
-const SELF: Who = Who::Holder("the user; a service");
 
 pub(super) fn table<S: Store>() -> Vec<Operation<S>> {
     let mut table = users();
@@ -34,7 +33,7 @@ fn users<S: Store>() -> Vec<Operation<S>> {
         Operation::item::<UserProfile>(PROFILE, "readProfile", profile, None).about(
             Tag::Users,
             "What a user says about themselves",
-            SELF,
+            OnUser::Read,
         ),
         Operation::write_of::<ProfileChange, Nothing, _, _>(
             Method::PUT,
@@ -45,7 +44,7 @@ fn users<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Users,
             "Describe a user; what is left out becomes empty",
-            SELF,
+            OnUser::Describe,
         )
         .on_item(),
         Operation::write_of::<ProfileChange, Nothing, _, _>(
@@ -54,7 +53,11 @@ fn users<S: Store>() -> Vec<Operation<S>> {
             "changeProfile",
             people::patch_profile::<S>,
         )
-        .about(Tag::Users, "Describe a user; what is left out stays", SELF)
+        .about(
+            Tag::Users,
+            "Describe a user; what is left out stays",
+            OnUser::Describe,
+        )
         .on_item(),
         Operation::write::<Nothing, _, _>(
             Method::DELETE,
@@ -62,20 +65,28 @@ fn users<S: Store>() -> Vec<Operation<S>> {
             "deleteUser",
             people::delete_user::<S>,
         )
-        .about(Tag::Users, "Take a user out of everything", SELF)
+        .about(Tag::Users, "Take a user out of everything", OnUser::Delete)
         .on_item(),
         Operation::page::<JoinedGroup>(
             "/v1/users/{user}/groups",
             "listJoinedGroups",
             Of::User(UserId::groups),
         )
-        .about(Tag::Groups, "The groups that a user has joined", SELF),
+        .about(
+            Tag::Groups,
+            "The groups that a user has joined",
+            OnUser::Read,
+        ),
         Operation::page::<JoinRequest>(
             "/v1/users/{user}/sent_join_requests",
             "listSentJoinRequests",
             Of::User(UserId::sent_join_requests),
         )
-        .about(Tag::Groups, "The groups that a user applies to", SELF),
+        .about(
+            Tag::Groups,
+            "The groups that a user applies to",
+            OnUser::Read,
+        ),
     ]
 }
 
@@ -86,12 +97,12 @@ fn friends<S: Store>() -> Vec<Operation<S>> {
         Operation::page::<Friend>("/v1/users/{user}/friends", "listFriends", friends).about(
             Tag::Friends,
             "A user's friends",
-            SELF,
+            OnUser::Read,
         ),
         Operation::item::<Friend>(ONE, "readFriend", friends, Some("friend")).about(
             Tag::Friends,
             "A friend",
-            SELF,
+            OnUser::Read,
         ),
         Operation::write_of::<FriendChange, Nothing, _, _>(
             Method::PATCH,
@@ -99,7 +110,11 @@ fn friends<S: Store>() -> Vec<Operation<S>> {
             "changeFriend",
             people::change_friend::<S>,
         )
-        .about(Tag::Friends, "Set a friend's remark, pin, extra data", SELF)
+        .about(
+            Tag::Friends,
+            "Set a friend's remark, pin, extra data",
+            OnUser::ChangeFriend,
+        )
         .on_item()
         .refused(&[Code::NotFriend]),
         Operation::write::<Nothing, _, _>(
@@ -108,7 +123,7 @@ fn friends<S: Store>() -> Vec<Operation<S>> {
             "deleteFriend",
             people::delete_friend::<S>,
         )
-        .about(Tag::Friends, "Be friends no longer", SELF)
+        .about(Tag::Friends, "Be friends no longer", OnUser::DeleteFriend)
         .on_item()
         .refused(&[Code::NotFriend]),
     ]
@@ -124,21 +139,21 @@ fn requests<S: Store>() -> Vec<Operation<S>> {
             "listFriendRequests",
             received,
         )
-        .about(Tag::Friends, "Who asks to be a user's friend", SELF),
+        .about(Tag::Friends, "Who asks to be a user's friend", OnUser::Read),
         Operation::item::<FriendRequest>(
             "/v1/users/{user}/friend_requests/{friend}",
             "readFriendRequest",
             received,
             Some("friend"),
         )
-        .about(Tag::Friends, "A request that came", SELF),
+        .about(Tag::Friends, "A request that came", OnUser::Read),
         Operation::write::<Nothing, _, _>(
             Method::POST,
             "/v1/users/{user}/friend_requests/{friend}/accept",
             "acceptFriend",
             people::accept_friend::<S>,
         )
-        .about(Tag::Friends, "Accept who asked", SELF)
+        .about(Tag::Friends, "Accept who asked", OnUser::AnswerFriend)
         .on_item()
         .refused(&[Code::RequestNotFound]),
         Operation::write_of_maybe::<people::RejectBody, Nothing, _, _>(
@@ -147,7 +162,7 @@ fn requests<S: Store>() -> Vec<Operation<S>> {
             "rejectFriend",
             people::reject_friend::<S>,
         )
-        .about(Tag::Friends, "Reject who asked", SELF)
+        .about(Tag::Friends, "Reject who asked", OnUser::AnswerFriend)
         .on_item()
         .refused(&[Code::RequestNotFound]),
         Operation::page::<FriendRequest>(
@@ -155,9 +170,13 @@ fn requests<S: Store>() -> Vec<Operation<S>> {
             "listSentFriendRequests",
             sent,
         )
-        .about(Tag::Friends, "Whom a user asks to be their friend", SELF),
+        .about(
+            Tag::Friends,
+            "Whom a user asks to be their friend",
+            OnUser::Read,
+        ),
         Operation::item::<FriendRequest>(SENT, "readSentFriendRequest", sent, Some("friend"))
-            .about(Tag::Friends, "A request that was sent", SELF),
+            .about(Tag::Friends, "A request that was sent", OnUser::Read),
         Operation::write_of_maybe::<people::RequestBody, Became<RequestFriendOutcome>, _, _>(
             Method::PUT,
             SENT,
@@ -167,7 +186,7 @@ fn requests<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Friends,
             "Ask somebody to be a friend; asking again replaces",
-            SELF,
+            OnUser::RequestFriend,
         )
         .on_item()
         .refused(&[Code::Blocked, Code::AlreadyFriends]),
@@ -180,7 +199,7 @@ fn requests<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Friends,
             "Withdraw a request, or put away a rejected one",
-            SELF,
+            OnUser::WithdrawFriendRequest,
         )
         .on_item()
         .refused(&[Code::RequestNotFound]),
@@ -194,18 +213,18 @@ fn blocks<S: Store>() -> Vec<Operation<S>> {
         Operation::page::<Block>("/v1/users/{user}/blocks", "listBlocks", blocks).about(
             Tag::Friends,
             "Whom a user blocks",
-            SELF,
+            OnUser::Read,
         ),
         Operation::item::<Block>(ONE, "readBlock", blocks, Some("blocked")).about(
             Tag::Friends,
             "A user who is blocked",
-            SELF,
+            OnUser::Read,
         ),
         Operation::write::<Nothing, _, _>(Method::PUT, ONE, "blockUser", people::block::<S>)
-            .about(Tag::Friends, "Block a user", SELF)
+            .about(Tag::Friends, "Block a user", OnUser::Block)
             .on_item(),
         Operation::write::<Nothing, _, _>(Method::DELETE, ONE, "unblockUser", people::unblock::<S>)
-            .about(Tag::Friends, "Block a user no longer", SELF)
+            .about(Tag::Friends, "Block a user no longer", OnUser::Block)
             .on_item()
             .refused(&[Code::NotBlocked]),
     ]

@@ -3,6 +3,7 @@
 use super::super::call::Takes;
 use super::super::{admin, document, health, people, reads, receipts, sync};
 use super::{Content, Operation, Tag, Who};
+use crate::domain::permissions::{OnGroup, OnServer, OnUser};
 use axum::routing::on;
 use highwater_protocol::Code;
 use highwater_store::Store;
@@ -11,10 +12,18 @@ use http::Method;
 const PLAIN: Content = Content::Text(&["text/plain"]);
 const FIGURES: Content = Content::Text(&["application/openmetrics-text"]);
 const HTML: Content = Content::Text(&["text/html"]);
-const SERVICE: Who = Who::Holder("a service");
 
 pub(super) fn sync<S: Store>() -> Vec<Operation<S>> {
-    const ANY: Who = Who::Holder("whoever may read the lists");
+    // As the kind of each list says.
+    let any = || {
+        Who::Holder(vec![
+            OnUser::Read.into(),
+            OnGroup::ReadProfile.into(),
+            OnGroup::ReadMembers.into(),
+            OnGroup::ReadActivity.into(),
+            OnGroup::ReadJoinRequests.into(),
+        ])
+    };
     vec![
         Operation::raw(
             Method::POST,
@@ -26,7 +35,7 @@ pub(super) fn sync<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Sync,
             "Where copies stand, and what makes them right",
-            ANY,
+            any(),
         )
         .takes(Content::Message("SyncRequest"), true)
         .refused(&[Code::UnsupportedProtocol, Code::TooMany, Code::ZeroLineage]),
@@ -37,7 +46,7 @@ pub(super) fn sync<S: Store>() -> Vec<Operation<S>> {
             Content::Message("ListSnapshot"),
             |method| on(method, reads::list::<S>),
         )
-        .about(Tag::Sync, "A whole list in one piece", ANY)
+        .about(Tag::Sync, "A whole list in one piece", any())
         .tagged()
         .refused(&[Code::Forbidden, Code::NotFound, Code::UnknownKind]),
         Operation::raw(
@@ -55,7 +64,7 @@ pub(super) fn sync<S: Store>() -> Vec<Operation<S>> {
             Content::Message("ReceiptsTaken"),
             |method| on(method, receipts::post::<S>),
         )
-        .about(Tag::Sync, "What repairs did", Who::Holder("a user"))
+        .about(Tag::Sync, "What repairs did", OnServer::TellRepairs)
         .takes(Content::Message("Receipts"), true)
         .refused(&[
             Code::Forbidden,
@@ -77,7 +86,7 @@ pub(super) fn admin<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Admin,
             "Record up to 1,000 changes of groups as they were",
-            SERVICE,
+            OnServer::Import,
         )
         .refused(&[
             Code::Forbidden,
@@ -96,7 +105,7 @@ pub(super) fn admin<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Admin,
             "Make up to 1,000 pairs of users friends",
-            SERVICE,
+            OnUser::ImportFriends,
         )
         .refused(&[
             Code::Forbidden,
@@ -105,7 +114,7 @@ pub(super) fn admin<S: Store>() -> Vec<Operation<S>> {
             Code::AlreadyFriends,
         ]),
         Operation::read::<admin::Status, _, _>("/v1/admin/status", "status", admin::status::<S>)
-            .about(Tag::Admin, "How the server is", SERVICE)
+            .about(Tag::Admin, "How the server is", OnServer::ReadStatus)
             .refused(&[Code::Forbidden]),
         Operation::read::<receipts::Told, _, _>(
             "/v1/admin/receipts",
@@ -115,7 +124,7 @@ pub(super) fn admin<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Admin,
             "What devices told last of their repairs",
-            SERVICE,
+            OnServer::ReadReceipts,
         )
         .refused(&[Code::Forbidden]),
         Operation::called(
@@ -133,7 +142,7 @@ pub(super) fn admin<S: Store>() -> Vec<Operation<S>> {
         .about(
             Tag::Admin,
             "Hold some of the heads against their rows",
-            SERVICE,
+            OnServer::Audit,
         )
         .refused(&[Code::Forbidden, Code::ReadOnly]),
     ]
