@@ -135,5 +135,7 @@ message! {
         handled_by: String,
         /// With which words; up to 1,024 bytes.
         answer: String,
+        /// How the user came to the group.
+        source: String,
     }
 }

@@ -172,12 +172,18 @@ impl Call {
         tagged(response, stamp)
     }
 
+    /// Refuses a tag where there is no single item that could have it.
+    pub(super) fn takes_no_tag(&self) -> Result<(), Refusal> {
+        let message = "this operation is not about one item: it takes no if-match";
+        match self.headers.contains_key(IF_MATCH) {
+            true => Err(Refusal::invalid("if-match", message)),
+            false => Ok(()),
+        }
+    }
+
     /// The conditions of a write that is about no single item.
     pub(super) fn conditions(&self) -> Result<Conditions, Refusal> {
-        if self.headers.contains_key(IF_MATCH) {
-            let message = "this operation is not about one item: it takes no if-match";
-            return Err(Refusal::invalid("if-match", message));
-        }
+        self.takes_no_tag()?;
         Ok(Conditions {
             idempotency: self.idempotency()?,
             precondition: None,

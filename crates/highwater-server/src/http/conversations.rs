@@ -74,6 +74,7 @@ pub(super) async fn report<S: Store>(app: Arc<App<S>>, call: Call) -> Result<Res
         activities,
         partial,
     } = call.body()?;
+    call.takes_no_tag()?;
     let report = ReportActivity::new(&call.identity.actor, activities, partial)?;
     let shared_above = app.config.conversations_shared_above;
     let written = app.directory.report_activity(&report, shared_above).await?;

@@ -14,8 +14,8 @@ use highwater_protocol::kinds::{
 use highwater_protocol::{Code, ItemId, Refusal};
 use highwater_server::domain::{
     Actor, Announce, Approve, BlockUser, Create, DeleteUser, Describe, Description, FanOut,
-    InviteOutcome, Join, JoinOutcome, MuteGroup, MuteMember, Reject, Rules, SetMemberExtra,
-    SetNickname, SetRules, Transfer, Withdraw,
+    InviteOutcome, Join, JoinOutcome, MuteGroup, MuteMember, Reject, RemoveOutcome, Rules,
+    SetMemberExtra, SetNickname, SetRules, Transfer, Withdraw,
 };
 use highwater_store::Store;
 use highwater_store::memory::MemoryStore;
@@ -200,10 +200,11 @@ async fn an_application_stands_in_both_lists_until_it_is_answered() {
         group("g"),
         user("x"),
         "let me in".to_owned(),
-        String::new(),
+        "qr".to_owned(),
         NOW_MS,
     );
-    run(&store, with_words.unwrap()).await.unwrap();
+    let with_words = with_words.unwrap();
+    run(&store, with_words.clone()).await.unwrap();
     let received: JoinRequest = element(&store, "join_requests", "g", "x").await.unwrap();
     assert_eq!(
         (&*received.name, &*received.message),
@@ -218,12 +219,14 @@ async fn an_application_stands_in_both_lists_until_it_is_answered() {
     run(&store, join("g", "x")).await.unwrap();
     let received: JoinRequest = element(&store, "join_requests", "g", "x").await.unwrap();
     assert_eq!(received.message, "");
+    run(&store, with_words).await.unwrap();
 
     run(&store, approve("a", "g", "x")).await.unwrap();
     assert_eq!(rows(&store, &key("join_requests", "g")).await, []);
     assert_eq!(rows(&store, &key("sent_join_requests", "x")).await, []);
     let member = member(&store, "g", "x").await;
     assert_eq!((&*member.name, &*member.by), ("Xenia", "x"));
+    assert_eq!(member.source, "qr");
     assert_in_step(&store).await;
     // An answer answers once.
     let again = run(&store, approve("a", "g", "x")).await;
@@ -347,6 +350,21 @@ async fn whoever_may_not_see_the_members_does_not_learn_by_inviting_who_is_one()
     let outcomes = run(&store, invite("m", "g", &["a", "x"])).await;
     assert_eq!(outcomes, Ok(vec![InviteOutcome::Added; 2]));
     assert_eq!(member(&store, "g", "a").await, before);
+    // Nor by inviting those who block them, or who are going.
+    for blocking in ["a", "y"] {
+        let block = BlockUser::new(&actor(blocking), user(blocking), user("m"), NOW_MS);
+        run(&store, block.unwrap()).await.unwrap();
+    }
+    for going in ["x", "z"] {
+        let going = DeleteUser::new(&actor(going), user(going), NOW_MS).unwrap();
+        run(&store, going).await.unwrap();
+    }
+    let outcomes = run(&store, invite("m", "g", &["a", "y", "x", "z"])).await;
+    use InviteOutcome::{Blocked, UserNotFound};
+    assert_eq!(
+        outcomes,
+        Ok(vec![Blocked, Blocked, UserNotFound, UserNotFound])
+    );
     let outcomes = run(&store, invite("a", "g", &["m"])).await;
     assert_eq!(outcomes, Ok(vec![InviteOutcome::AlreadyMember]));
 }
@@ -595,6 +613,52 @@ async fn a_dismissal_reaches_those_who_applied_and_a_new_life_keeps_its_own() {
     }
     run(&store, approve("o", "g", "u7")).await.unwrap();
     assert_in_step(&store).await;
+}
+
+#[tokio::test]
+async fn the_dismissal_of_an_earlier_life_takes_no_answer_of_the_new_one() {
+    let store = with_approval().await;
+    run(&store, join("g", "x")).await.unwrap();
+    run(&store, dismiss("o", "g")).await.unwrap();
+    run(&store, create("g", Some("o"))).await.unwrap();
+    run(&store, policy("o", "g", JoinPolicy::Approval))
+        .await
+        .unwrap();
+    run(&store, join("g", "x")).await.unwrap();
+    run(&store, reject("o", "g", "x")).await.unwrap();
+    finish(&store).await;
+    let sent: Option<JoinRequest> = element(&store, "sent_join_requests", "x", "g").await;
+    assert_eq!(sent.map(|sent| sent.state), Some(RequestState::Rejected));
+}
+
+#[tokio::test]
+async fn a_group_whose_last_member_is_sent_away_ends() {
+    let store = staffed().await;
+    let outcomes = run(&store, remove("service", "g", &["o", "m", "a", "m"])).await;
+    assert_eq!(
+        outcomes.unwrap(),
+        [
+            RemoveOutcome::Removed,
+            RemoveOutcome::Removed,
+            RemoveOutcome::Removed,
+            RemoveOutcome::NotMember,
+        ]
+    );
+    assert_eq!(run(&store, join("g", "x")).await, Err(Code::GroupNotFound));
+    finish(&store).await;
+    assert_eq!(groups(&store, "o").await, [""; 0]);
+    run(&store, create("g", Some("x"))).await.unwrap();
+    assert_in_step(&store).await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_going_gets_no_role() {
+    let store = staffed().await;
+    let going = DeleteUser::new(&actor("m"), user("m"), NOW_MS).unwrap();
+    run(&store, going).await.unwrap();
+    let no = Err(Code::UserNotFound);
+    assert_eq!(run(&store, set_role("o", "g", "m", Role::Admin)).await, no);
+    assert_eq!(run(&store, transfer("o", "g", "m")).await, no);
 }
 
 #[tokio::test]

@@ -252,5 +252,14 @@ async fn a_write_is_done_only_to_the_item_that_its_sender_knows() {
         .send("POST", "/v1/groups/g/members:join", &headers, b"{}")
         .await;
     assert_eq!(reply.refusal().2, "if-match");
+    let mut service = server.service().await;
+    let report = json!({"activities": [{
+        "conversation": {"user": ["a", "b"]}, "seq": 1, "at_ms": 1, "sender": "a", "preview": "",
+    }]});
+    let body = report.to_string();
+    let reply = service
+        .send("POST", "/v1/activity", &headers, body.as_bytes())
+        .await;
+    assert_eq!(reply.refusal().2, "if-match");
     server.end().await;
 }

@@ -6,12 +6,14 @@
 //! leaves their lists, and its conversation ends. A group that was created again
 //! in the meantime is therefore never hit.
 
-use super::super::element::{decoded, has};
+use super::super::element::{decoded, found, has};
 use super::super::group::Group;
 use super::super::{BATCH, UserId};
 use super::job::Dismissed;
 use super::{Clock, FanOut, Stop, TOMBSTONES_PER_DISCARD};
-use highwater_protocol::kinds::{ConversationState, GroupActivity, LastMessage};
+use highwater_protocol::kinds::{
+    ConversationState, GroupActivity, JoinRequest, LastMessage, RequestState,
+};
 use highwater_protocol::{ItemId, Lineage, ListKey, Point};
 use highwater_store::{Abort, JobId, Store, StoreError, Write, WriteTxn};
 use std::convert::Infallible;
@@ -158,9 +160,14 @@ impl Clear {
         let group = &self.dismissed.group;
         let requests = group.join_requests();
         for user in self.users() {
-            if !has(txn, &requests, user.as_item()).await? {
-                let sent = user.sent_join_requests();
-                txn.delete(&sent, group.as_item()).await?;
+            if has(txn, &requests, user.as_item()).await? {
+                continue;
+            }
+            // One that was rejected is no application of the life that ended.
+            let (sent, asked) = (user.sent_join_requests(), group.as_item());
+            let known = found::<JoinRequest, _>(txn, &sent, asked).await?;
+            if known.is_some_and(|known| known.state == RequestState::Pending) {
+                txn.delete(&sent, asked).await?;
             }
         }
         Ok(())

@@ -153,6 +153,7 @@ impl Join {
             avatar,
             message: self.message.clone(),
             at_ms: self.at_ms,
+            source: self.source.clone(),
             ..JoinRequest::default()
         };
         let received = request(user.name, user.avatar);
@@ -274,10 +275,11 @@ impl Write for Approve {
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
         let mut group = Group::new(txn, &self.group);
         require(&self.actor, &mut group, OnGroup::AnswerRequest).await?;
-        request(&mut group, &self.group, &self.user).await?;
+        let request = request(&mut group, &self.group, &self.user).await?;
         let member = Member {
             joined_at_ms: self.at_ms,
             by: self.user.as_str().to_owned(),
+            source: request.source,
             ..Member::default()
         };
         group.admit(&self.user, member).await
@@ -325,12 +327,11 @@ impl Invite {
         user: &UserId,
         sees: bool,
     ) -> Result<InviteOutcome, Stop> {
-        if group.member(user).await?.is_some() {
-            return Ok(match sees {
-                true => InviteOutcome::AlreadyMember,
-                false => InviteOutcome::Added,
-            });
+        let is_member = group.member(user).await?.is_some();
+        if is_member && sees {
+            return Ok(InviteOutcome::AlreadyMember);
         }
+        // Whoever may not see the members is told of each user as if they were none.
         if profile_of_user(group.txn, user).await?.deleting {
             return Ok(InviteOutcome::UserNotFound);
         }
@@ -338,6 +339,9 @@ impl Invite {
             && has(group.txn, &user.blocks(), asker.as_item()).await?
         {
             return Ok(InviteOutcome::Blocked);
+        }
+        if is_member {
+            return Ok(InviteOutcome::Added);
         }
         let member = Member {
             joined_at_ms: self.at_ms,

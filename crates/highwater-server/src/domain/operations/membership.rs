@@ -2,7 +2,7 @@
 
 use super::{not_member, owner_required, refuse, require, require_over, require_own};
 use crate::domain::group::{Group, Stop, described, lists_to_dismiss, lists_to_expel, not_found};
-use crate::domain::people::{check_text, profile_of_user};
+use crate::domain::people::{check_text, existing_user, profile_of_user};
 use crate::domain::permissions::{OnGroup, OnUser, Standing};
 use crate::domain::words::NICKNAME_BYTES;
 use crate::domain::{Actor, BATCH, GroupId, UserId};
@@ -198,7 +198,9 @@ impl Write for Remove {
     type Refusal = Refusal;
 
     fn lists(&self) -> Vec<ListKey> {
-        lists_to_expel(&self.group, &self.users)
+        let mut lists = lists_to_expel(&self.group, &self.users);
+        lists.extend(lists_to_dismiss(&self.group));
+        lists
     }
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<Vec<RemoveOutcome>, Stop> {
@@ -218,7 +220,8 @@ impl Write for Remove {
     }
 }
 
-/// Removes one user, if the asker is above them. `None`: an owner, whose turn it
+/// Removes one user, if the asker is above them; with the last member, the group
+/// ends. `None`: an owner, whose turn it
 /// is not.
 async fn remove<T: WriteTxn>(
     group: &mut Group<'_, T>,
@@ -232,15 +235,21 @@ async fn remove<T: WriteTxn>(
     if !asker.is_above(member.role) {
         return Ok(Some(RemoveOutcome::Forbidden));
     }
+    let is_last = group.size().await? == 1;
     if member.role == Role::Owner {
         if !owners {
             return Ok(None);
         }
-        if group.size().await? > 1 && !group.has_other_owner(user).await? {
+        if !is_last && !group.has_other_owner(user).await? {
             return Ok(Some(RemoveOutcome::OwnerRequired));
         }
     }
-    group.expel(user).await?;
+    if is_last {
+        group.forget(user).await?;
+        group.dismiss().await?;
+    } else {
+        group.expel(user).await?;
+    }
     Ok(Some(RemoveOutcome::Removed))
 }
 
@@ -249,13 +258,14 @@ impl Write for SetRole {
     type Refusal = Refusal;
 
     fn lists(&self) -> Vec<ListKey> {
-        vec![self.group.members()]
+        vec![self.group.members(), self.user.profile()]
     }
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
         let mut group = Group::new(txn, &self.group);
         let what = OnGroup::SetRole;
         let member = require_over(&self.actor, &mut group, what, &self.user).await?;
+        existing_user(group.txn, &self.user, "user").await?;
         if self.role == Role::Owner {
             return hand_over(&mut group, &self.user, member).await;
         }
@@ -273,13 +283,14 @@ impl Write for Transfer {
     type Refusal = Refusal;
 
     fn lists(&self) -> Vec<ListKey> {
-        vec![self.group.members()]
+        vec![self.group.members(), self.to.profile()]
     }
 
     async fn run<T: WriteTxn>(&self, txn: &mut T) -> Result<(), Stop> {
         let mut group = Group::new(txn, &self.group);
         let what = OnGroup::SetRole;
         let member = require_over(&self.actor, &mut group, what, &self.to).await?;
+        existing_user(group.txn, &self.to, "user").await?;
         hand_over(&mut group, &self.to, member).await
     }
 }
