@@ -136,6 +136,10 @@ fn place(at: usize) -> String {
 
 impl Change {
     fn parse(change: serde_json::Value) -> Result<Self, Refusal> {
+        if !change.is_object() {
+            let message = "the body is not the expected JSON: a change is an object";
+            return Err(Refusal::new(Code::MalformedMessage, message));
+        }
         let change: WireChange =
             serde_json::from_value(change).map_err(|error| malformed(&error))?;
         let missing = |field: &'static str| {

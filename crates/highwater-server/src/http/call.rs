@@ -327,6 +327,11 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         let field = if place == "." { "body" } else { &place };
         malformed(field, error.inner())
     })?;
+    // An array of a body's fields in their order would be taken for it.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        let message = "the body is not the expected JSON: it is an object";
+        return Err(Refusal::new(Code::MalformedMessage, message).at("body"));
+    }
     json.end().map_err(|error| malformed("body", &error))?;
     Ok(read)
 }

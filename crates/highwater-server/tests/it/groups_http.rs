@@ -398,6 +398,28 @@ async fn bodies_of_operations_are_checked_by_field() {
     server.end().await;
 }
 
+/// Fields in their order would be taken for the object, and change their meaning
+/// with the next field.
+#[tokio::test]
+async fn an_array_is_no_body_and_no_entry() {
+    let server = Running::start(store()).await;
+    let (mut o, mut service) = (server.user("o").await, server.service().await);
+    let name = json!(["name", null, null, null]);
+    let reply = o.json("PATCH", "/v1/users/o/profile", &name).await;
+    let (status, code, field, _) = reply.refusal();
+    assert_eq!(
+        (status, &*code, &*field),
+        (400, "malformed_message", "body")
+    );
+    let change = json!({"at": 1, "changes": [["create", "g", null, null, "G"]]});
+    let refused = service.post("/v1/admin/import", &change).await;
+    assert_eq!(refused.refusal().2, "changes[0]");
+    let entry = json!({"activities": [[{"group": "g"}, 1, 1, "a", ""]]});
+    let refused = service.post("/v1/activity", &entry).await.ok().json();
+    assert_eq!(refused["outcomes"][0]["code"], "malformed_message");
+    server.end().await;
+}
+
 /// A misspelt rule would leave a group open that its owner believes closed.
 #[tokio::test]
 async fn a_field_that_no_operation_on_groups_knows_is_refused() {

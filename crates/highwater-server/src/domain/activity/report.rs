@@ -179,6 +179,10 @@ impl ReportActivity {
 
 impl Activity {
     fn read(entry: serde_json::Value) -> Result<Self, Refusal> {
+        if !entry.is_object() {
+            let message = "the entry is no activity: it is an object";
+            return Err(Refusal::new(Code::MalformedMessage, message));
+        }
         let body: ActivityBody = serde_json::from_value(entry).map_err(|error| {
             let message = format!("the entry is no activity: {error}");
             Refusal::new(Code::MalformedMessage, message)

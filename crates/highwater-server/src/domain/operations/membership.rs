@@ -221,8 +221,7 @@ impl Write for Remove {
 }
 
 /// Removes one user, if the asker is above them; with the last member, the group
-/// ends. `None`: an owner, whose turn it
-/// is not.
+/// ends. `None`: an owner, whose turn it is not.
 async fn remove<T: WriteTxn>(
     group: &mut Group<'_, T>,
     asker: Standing,
