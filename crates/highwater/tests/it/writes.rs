@@ -5,10 +5,12 @@ use crate::harness::{Data, Http, Server};
 use futures::StreamExt as _;
 use highwater_sdk::actions::conversations::ConversationSettings;
 use highwater_sdk::actions::friends::{FriendSettings, Requested};
-use highwater_sdk::actions::groups::{GroupSettings, Invited, NewGroup, Removed};
+use highwater_sdk::actions::groups::{
+    GroupRules, GroupSettings, Invited, Joined, NewGroup, Removed,
+};
 use highwater_sdk::actions::people::ProfileSettings;
 use highwater_sdk::conversations::ConversationView;
-use highwater_sdk::lists::{Extra, Role};
+use highwater_sdk::lists::{Extra, JoinPolicy, RequestState, Role};
 use highwater_sdk::{Client, Code, Error, Happening, List, Row, View};
 use serde_json::json;
 use std::path::Path;
@@ -99,6 +101,84 @@ fn what_a_user_does_to_groups_is_there_when_the_call_returns() {
         let error = group.set(&settings).await.unwrap_err();
         assert!(matches!(error, Error::Offline(_)), "{error}");
         assert_eq!(ids(&members).await, ["alice", "carol"]);
+    });
+}
+
+#[test]
+fn one_applies_to_a_group_speaks_in_it_under_another_name_and_takes_it_over() {
+    let data = Data::new();
+    let server = Server::start(&data);
+    let folder = tempfile::tempdir().unwrap();
+    Runtime::new().unwrap().block_on(async {
+        let alice = device(&data, &server, "alice", &folder.path().join("a")).await;
+        let bob = device(&data, &server, "bob", &folder.path().join("b")).await;
+        let group = alice.groups().unwrap();
+        let group = group.create(&new_group("g1")).await.unwrap();
+        let rules = |policy| GroupRules {
+            join_policy: Some(policy),
+            ..GroupRules::default()
+        };
+        group
+            .set_rules(&rules(JoinPolicy::Invitation))
+            .await
+            .unwrap();
+        let theirs = bob.group("g1");
+        assert_eq!(code(theirs.join("hi", "qr").await), Code::JoinRefused);
+        group.set_rules(&rules(JoinPolicy::Approval)).await.unwrap();
+        assert_eq!(theirs.join("hi", "qr").await.unwrap(), Joined::Requested);
+        let sent = bob.sent_join_requests().unwrap();
+        assert_eq!(ids(&sent).await, ["g1"]);
+        let received = group.join_requests().unwrap();
+        received.sync().await.unwrap();
+        let request = received.get("bob").await.unwrap().unwrap().item.unwrap();
+        assert_eq!((&*request.message, &*request.source), ("hi", "qr"));
+
+        group.reject("bob", "not yet").await.unwrap();
+        assert_eq!(ids(&received).await, [""; 0]);
+        bob.sync().await.unwrap();
+        let answer = sent.get("g1").await.unwrap().unwrap().item.unwrap();
+        assert_eq!(answer.state, RequestState::Rejected);
+        assert_eq!(&*answer.answer, "not yet");
+        theirs.withdraw().await.unwrap();
+        assert_eq!(ids(&sent).await, [""; 0]);
+        assert_eq!(code(group.approve("bob").await), Code::RequestNotFound);
+        theirs.join("please", "qr").await.unwrap();
+        group.approve("bob").await.unwrap();
+        bob.sync().await.unwrap();
+        assert_eq!(ids(&bob.groups().unwrap()).await, ["g1"]);
+        assert_eq!(ids(&sent).await, [""; 0]);
+
+        let members = theirs.members().unwrap();
+        theirs.set_nickname("bob", "Bobby").await.unwrap();
+        let data = Extra::parse("{\"badge\":1}").unwrap();
+        theirs.set_extra("bob", &data).await.unwrap();
+        let until_ms = 4_000_000_000_000;
+        group.mute("bob", until_ms).await.unwrap();
+        assert_eq!(code(group.mute("bob", 1).await), Code::InvalidField);
+        assert_eq!(code(theirs.mute("alice", until_ms).await), Code::Forbidden);
+        group.announce("at eight").await.unwrap();
+        group.set_muted(true).await.unwrap();
+        members.sync().await.unwrap();
+        let member = members.get("bob").await.unwrap().unwrap().item.unwrap();
+        assert_eq!((&*member.nickname, &*member.source), ("Bobby", "qr"));
+        assert_eq!((member.muted_until_ms, member.extra), (until_ms, data));
+        let header = members.header().await.unwrap().unwrap().item.unwrap();
+        assert_eq!(header.announcement.unwrap().text, "at eight");
+        assert!(header.muted);
+
+        assert_eq!(code(theirs.transfer("bob").await), Code::Forbidden);
+        group.transfer("bob").await.unwrap();
+        members.sync().await.unwrap();
+        let member = members.get("bob").await.unwrap().unwrap().item.unwrap();
+        assert_eq!((member.role, member.muted_until_ms), (Role::Owner, 0));
+        group.leave().await.unwrap();
+        assert_eq!(ids(&alice.groups().unwrap()).await, [""; 0]);
+        theirs.dismiss().await.unwrap();
+        assert_eq!(code(theirs.join("", "").await), Code::GroupNotFound);
+        for client in [&alice, &bob] {
+            let report = client.verify().await.unwrap();
+            assert!(report.repairs == 0, "{report:?}");
+        }
     });
 }
 
