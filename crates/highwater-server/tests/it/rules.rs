@@ -401,16 +401,6 @@ async fn making_one_of_several_owners_the_owner_leaves_one() {
 }
 
 #[tokio::test]
-async fn a_service_may_remove_all_members_at_once_and_the_group_stays() {
-    let store = staffed().await;
-    let all = ["o", "a", "b", "m", "n"];
-    let outcomes = run(&store, remove("service", "g", &all)).await.unwrap();
-    assert_eq!(outcomes, [RemoveOutcome::Removed; 5]);
-    assert_in_step(&store).await;
-    assert_eq!(run(&store, join("g", "x")).await, Ok(JoinOutcome::Joined));
-}
-
-#[tokio::test]
 async fn whoever_is_in_is_not_added_twice() {
     let store = staffed().await;
     use InviteOutcome::{Added, AlreadyMember};
