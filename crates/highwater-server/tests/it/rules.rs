@@ -7,8 +7,8 @@ use highwater_protocol::kinds::{
 };
 use highwater_protocol::{Code, ItemId, ListKey, Refusal, Version};
 use highwater_server::domain::{
-    Actor, Create, Describe, Description, Dismiss, GroupId, Invite, InviteOutcome, Join,
-    JoinOutcome, Leave, Remove, RemoveOutcome, SetRole, UserId,
+    Actor, Create, Describe, Description, Dismiss, GroupId, Invite, InviteOutcome, Join, Leave,
+    Remove, RemoveOutcome, SetRole, UserId,
 };
 use highwater_store::memory::MemoryStore;
 use highwater_store::{Store, Write, WriteError};
