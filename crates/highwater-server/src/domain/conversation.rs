@@ -6,6 +6,7 @@ use super::{GroupId, UserId, ranks};
 use highwater_protocol::ItemId;
 use highwater_protocol::kinds::{
     Conversation, ConversationId, ConversationState, ConversationType, GroupActivity, LastMessage,
+    Mention,
 };
 use highwater_store::{StoreError, WriteTxn};
 
@@ -77,16 +78,20 @@ pub(super) async fn enter_group(
 }
 
 /// A user's conversation of a group that they are no longer in goes on no more:
-/// it is marked as `state`, if it was active, and keeps the last message, of
-/// which `last` is what the group knew. One that they deleted goes, unless something
-/// happened since.
+/// it is marked as `state`, if it was active, and keeps the last message and a
+/// mention that was not read, also where the group knew of them: `known`. One that
+/// they deleted goes, unless something happened since.
 pub(super) async fn leave_group(
     txn: &mut impl WriteTxn,
     user: &UserId,
     group: &GroupId,
     state: ConversationState,
-    last: Option<LastMessage>,
+    known: GroupActivity,
 ) -> Result<(), StoreError> {
+    let GroupActivity {
+        last,
+        mention_all_seq,
+    } = known;
     let item = item_of_group(group);
     let Some(mut conversation) = load_conversation(txn, user, &item).await? else {
         return Ok(());
@@ -112,6 +117,11 @@ pub(super) async fn leave_group(
         && last.seq <= conversation.cleared_seq
     {
         last.preview.clear();
+    }
+    let seen = conversation.read_seq.max(conversation.cleared_seq);
+    if conversation.mention.is_none() && mention_all_seq > seen {
+        conversation.mention = Some(Mention::All);
+        conversation.mention_seq = mention_all_seq;
     }
     conversation.state = state;
     save_conversation(txn, user, &item, &conversation).await

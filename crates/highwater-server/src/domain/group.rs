@@ -9,7 +9,7 @@ use super::{GroupId, UserId, ranks};
 use highwater_core::Head;
 use highwater_core::reads::ListState;
 use highwater_protocol::kinds::{
-    ConversationState, GroupProfile, JoinedGroup, LastMessage, Member, Payload, Role, UserProfile,
+    ConversationState, GroupActivity, GroupProfile, JoinedGroup, Member, Payload, Role, UserProfile,
 };
 use highwater_protocol::{Code, ItemId, ListKey, Point, Rank, Refusal};
 use highwater_store::{Abort, StoreError, WriteTxn};
@@ -153,30 +153,28 @@ impl<'a, T: WriteTxn> Group<'a, T> {
     /// Lets a member go: out of both lists.
     pub(super) async fn expel(&mut self, user: &UserId) -> Result<(), StoreError> {
         self.txn.delete(&self.members, user.as_item()).await?;
-        let activity = activity_of(self.txn, self.id).await?;
-        let last = activity.and_then(|activity| activity.last);
-        self.part(user, ConversationState::Left, last).await
+        let known = activity_of(self.txn, self.id).await?.unwrap_or_default();
+        self.part(user, ConversationState::Left, known).await
     }
 
     /// Takes the group, which ends, out of a user's `groups`, and ends its
     /// conversation.
     pub(super) async fn forget(&mut self, user: &UserId) -> Result<(), StoreError> {
-        let activity = activity_of(self.txn, self.id).await?;
-        let last = activity.and_then(|activity| activity.last);
-        self.part(user, ConversationState::Ended, last).await
+        let known = activity_of(self.txn, self.id).await?.unwrap_or_default();
+        self.part(user, ConversationState::Ended, known).await
     }
 
     /// Takes the group out of a user's `groups`, and marks its conversation, which
-    /// keeps the last message, of which `last` is what the group knew.
+    /// keeps the last message and mention, of which `known` is what the group knew.
     pub(super) async fn part(
         &mut self,
         user: &UserId,
         state: ConversationState,
-        last: Option<LastMessage>,
+        known: GroupActivity,
     ) -> Result<(), StoreError> {
         let groups = user.groups();
         self.txn.delete(&groups, self.id.as_item()).await?;
-        leave_group(self.txn, user, self.id, state, last).await
+        leave_group(self.txn, user, self.id, state, known).await
     }
 
     /// Writes a member's row alone.

@@ -403,6 +403,79 @@ async fn a_group_is_large_from_its_first_activity_with_too_many_on_and_stays_so(
 }
 
 #[tokio::test]
+async fn a_group_that_becomes_large_knows_what_its_members_knew() {
+    let store = large(200).await;
+    report(&store, in_group("g", 50, "u0")).await;
+    report(&store, in_group("g", 100, "u0")).await;
+    run(&store, join("g", "u200")).await.unwrap();
+    // Those who lead it stand before those who heard of it, and heard of nothing.
+    run(&store, set_role("u0", "g", "u200", Role::Admin))
+        .await
+        .unwrap();
+    for seq in [50, 100] {
+        let again = report(&store, in_group("g", seq, "u0")).await;
+        assert_eq!(again, ActivityOutcome::Stale);
+    }
+    assert_eq!(shared(&store).await, None);
+    let both = vec![in_group("g", 101, "u0"), in_group("g", 102, "u1")];
+    let told = report_in(&store, both, false).await;
+    assert_eq!(told.outcomes, [const { ActivityOutcome::Written }; 2]);
+    assert_eq!(shared(&store).await.unwrap().last, Some(last(102, "u1")));
+    finish(&store).await;
+    let member = of(&store, "u9", "g:g").await;
+    assert_eq!(member.unread("u9", Some(&last(102, "u1"))), 102 - 49);
+}
+
+#[tokio::test]
+async fn whoever_leaves_a_large_group_keeps_a_mention_of_everybody_that_they_did_not_read() {
+    let store = large(201).await;
+    let entry = with(in_group("g", 8, "u0"), "mention_all", json!(true));
+    report(&store, entry).await;
+    finish(&store).await;
+    report(&store, in_group("g", 9, "u0")).await;
+    run(&store, read("u6", "g:g", 8)).await.unwrap();
+    for who in ["u5", "u6"] {
+        run(&store, leave("g", who)).await.unwrap();
+    }
+    let mention = async |who: &str| {
+        let left = of(&store, who, "g:g").await;
+        (left.mention, left.mention_seq)
+    };
+    assert_eq!(mention("u5").await, (Some(Mention::All), 8));
+    assert_eq!(mention("u6").await, (None, 0));
+    run(&store, dismiss("u0", "g")).await.unwrap();
+    finish(&store).await;
+    assert_eq!(mention("u7").await, (Some(Mention::All), 8));
+}
+
+#[tokio::test]
+async fn the_system_passes_over_users_who_are_going() {
+    let store = store();
+    run(
+        &store,
+        DeleteUser::new(&actor("x"), user("x"), NOW_MS).unwrap(),
+    )
+    .await
+    .unwrap();
+    let to = |to: &[&str]| {
+        json!({"conversation": {"system": "news", "to": to}, "seq": 1, "at_ms": 1,
+               "sender": "", "preview": "hi"})
+    };
+    let told = report_in(&store, vec![to(&["x", "y"])], false).await;
+    assert!(told.applied);
+    assert_eq!(told.outcomes, [ActivityOutcome::Written]);
+    assert_eq!(conversation(&store, "x", "s:news").await, None);
+    // Where nobody is left to tell, nothing of the request is done.
+    let told = report_in(&store, vec![to(&["y", "z"]), to(&["x"])], false).await;
+    assert!(!told.applied);
+    assert!(matches!(
+        &told.outcomes[1],
+        ActivityOutcome::Refused { code, .. } if code == "user_not_found"
+    ));
+    assert_eq!(conversation(&store, "z", "s:news").await, None);
+}
+
+#[tokio::test]
 async fn a_worker_that_dies_while_a_group_becomes_large_is_followed_by_one_that_finishes() {
     for budget in 0..5 {
         let store = large(600).await;

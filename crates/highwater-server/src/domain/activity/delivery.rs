@@ -1,7 +1,7 @@
 //! Writing activities: some, in one transaction.
 
 use super::Activity;
-use super::plan::{Planned, Recipients, no_group, no_user};
+use super::plan::{Before, Planned, Recipients, no_group, no_user};
 use crate::domain::conversation::{
     activity_of, item_of_group, load_conversation, save_conversation,
 };
@@ -57,7 +57,9 @@ impl Write for Batch {
                 Recipients::Small(group, at, members) => {
                     to_small(txn, activity, group, *at, members).await?
                 }
-                Recipients::Large(group) => to_large(txn, planned, group).await?,
+                Recipients::Large(group, before) => {
+                    to_large(txn, planned, group, before.as_ref()).await?
+                }
                 Recipients::System(name, user) => to_user(txn, activity, name, user).await?,
             });
         }
@@ -230,14 +232,22 @@ async fn to_large<T: WriteTxn>(
     txn: &mut T,
     planned: &Planned,
     group: &GroupId,
+    before: Option<&Before>,
 ) -> Result<Delivered, StoreError> {
     let activity = &planned.activity;
-    if Group::new(txn, group).head().await?.is_none() {
+    let Some(head) = Group::new(txn, group).head().await? else {
         return Ok(Delivered::Refused(no_group()));
-    }
+    };
     let known = activity_of(txn, group).await?;
     let is_new = known.is_none();
-    let known = known.unwrap_or_default();
+    let known = match (known, before) {
+        (Some(known), _) => known,
+        (None, Some(before)) if before.at == head.point() => GroupActivity {
+            last: before.last.clone(),
+            mention_all_seq: 0,
+        },
+        (None, _) => return Ok(Delivered::Overtaken),
+    };
     let seq = activity.last.seq;
     if seq <= seq_of(known.last.as_ref()) {
         return Ok(Delivered::Stale);

@@ -2,11 +2,16 @@
 //! its lists.
 
 use super::{Activity, ActivityOf};
+use crate::domain::conversation::item_of_group;
 use crate::domain::{BATCH, GroupId, UserId};
 use highwater_core::reads::{ListState, PageLimit, Payloads, Reads};
-use highwater_protocol::kinds::{Payload as _, UserProfile};
-use highwater_protocol::{Code, ItemId, ListKey, Point, Refusal};
+use highwater_protocol::kinds::{Conversation, LastMessage, Payload as _, UserProfile};
+use highwater_protocol::{Code, ItemId, ListKey, Point, Refusal, Version};
 use highwater_store::StoreError;
+
+/// Members of a group that has just become large who may stand before those who
+/// were in it when it was small.
+const NEWER_ASKED: usize = 1_000;
 
 /// Where one activity is to be written, in one transaction.
 #[derive(Clone, Debug)]
@@ -25,10 +30,19 @@ pub(in crate::domain) enum Recipients {
     Pair([UserId; 2]),
     /// The members of a small group, as they were at a point of its list.
     Small(GroupId, Point, Vec<UserId>),
-    /// A large group itself.
-    Large(GroupId),
+    /// A large group itself; with what its members knew, if it was small until now.
+    Large(GroupId, Option<Before>),
     /// A user with whom the system has a conversation of this name.
     System(String, UserId),
+}
+
+/// What the members of a group know that has just become large.
+#[derive(Clone, Debug)]
+pub(in crate::domain) struct Before {
+    /// Of the group's members: what is known is known at this point.
+    pub(super) at: Point,
+    /// The last message that they heard of.
+    pub(super) last: Option<LastMessage>,
 }
 
 impl Planned {
@@ -44,7 +58,7 @@ impl Planned {
                 lists.extend(members.iter().map(UserId::conversations));
                 lists
             }
-            Recipients::Large(group) => {
+            Recipients::Large(group, _) => {
                 let mut lists = vec![group.members(), group.activity()];
                 lists.extend(self.named().map(|user| user.conversations()));
                 lists
@@ -88,10 +102,16 @@ pub(in crate::domain) async fn plan<R: Reads<Error = StoreError>>(
             .await?
             .map(|to| vec![planned(to)]),
         ActivityOf::System(name, to) => {
-            let to = to.iter().cloned();
-            Ok(to
-                .map(|user| planned(Recipients::System(name.clone(), user)))
-                .collect())
+            let mut plans = Vec::with_capacity(to.len());
+            for user in to {
+                if !is_going(reads, user).await? {
+                    plans.push(planned(Recipients::System(name.clone(), user.clone())));
+                }
+            }
+            match plans.is_empty() {
+                true => Err(no_user("conversation.to")),
+                false => Ok(plans),
+            }
         }
     })
 }
@@ -108,8 +128,14 @@ async fn recipients_of<R: Reads<Error = StoreError>>(
     let is_shared = matches!(reads.state(&group.activity()).await?, ListState::Live(_));
     // The header counts as an element of the list.
     let members = head.count.saturating_sub(1);
-    if is_shared || members > shared_above {
-        return Ok(Ok(Recipients::Large(group.clone())));
+    if is_shared {
+        return Ok(Ok(Recipients::Large(group.clone(), None)));
+    }
+    if members > shared_above {
+        let last = heard(reads, group, head.version, shared_above).await?;
+        let at = head.point();
+        let before = Some(Before { at, last });
+        return Ok(Ok(Recipients::Large(group.clone(), before)));
     }
     let all = PageLimit {
         rows: usize::try_from(members)
@@ -126,6 +152,52 @@ async fn recipients_of<R: Reads<Error = StoreError>>(
         .filter_map(|item| UserId::of_member(&item.id));
     let members = members.collect();
     Ok(Ok(Recipients::Small(group.clone(), head.point(), members)))
+}
+
+/// The last message that members of a small group heard of. Whoever heard of any
+/// has been in it since, and heard of the last; those who were longest in it, or
+/// lead it, stand first, so that few are asked who heard of none.
+async fn heard<R: Reads<Error = StoreError>>(
+    reads: &R,
+    group: &GroupId,
+    at: Version,
+    shared_above: u64,
+) -> Result<Option<LastMessage>, StoreError> {
+    let conversation = [item_of_group(group)];
+    let mut left = usize::try_from(shared_above)
+        .unwrap_or(usize::MAX)
+        .saturating_add(NEWER_ASKED);
+    let mut after = None;
+    loop {
+        let limit = PageLimit {
+            rows: left.min(BATCH),
+            bytes: usize::MAX,
+        };
+        let list = group.members();
+        let page = reads.scan(&list, at, after.as_ref(), Payloads::First(0), limit);
+        let page = page.await?;
+        for user in page
+            .rows
+            .iter()
+            .filter_map(|item| UserId::of_member(&item.id))
+        {
+            let found = reads.items(&user.conversations(), &conversation).await?;
+            let known = found
+                .first()
+                .map(|item| Conversation::decode(&item.payload));
+            if let Some(Ok(Conversation {
+                last: Some(last), ..
+            })) = known
+            {
+                return Ok(Some(last));
+            }
+        }
+        left = left.saturating_sub(limit.rows);
+        after = page.next;
+        if after.is_none() || left == 0 {
+            return Ok(None);
+        }
+    }
 }
 
 /// Whether a user is being deleted.

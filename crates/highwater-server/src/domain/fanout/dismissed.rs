@@ -11,9 +11,7 @@ use super::super::group::Group;
 use super::super::{BATCH, UserId};
 use super::job::Dismissed;
 use super::{Clock, FanOut, Stop, TOMBSTONES_PER_DISCARD};
-use highwater_protocol::kinds::{
-    ConversationState, GroupActivity, JoinRequest, LastMessage, RequestState,
-};
+use highwater_protocol::kinds::{ConversationState, GroupActivity, JoinRequest, RequestState};
 use highwater_protocol::{ItemId, Lineage, ListKey, Point};
 use highwater_store::{Abort, JobId, Store, StoreError, Write, WriteTxn};
 use std::convert::Infallible;
@@ -131,29 +129,26 @@ impl Clear {
     }
 
     async fn clear_members<T: WriteTxn>(&self, txn: &mut T) -> Result<(), StoreError> {
-        let last = self.last_message(txn).await?;
+        let known = self.activity(txn).await?;
         let mut group = Group::new(txn, &self.dismissed.group);
         for user in self.users() {
             if group.member(&user).await?.is_none() {
                 let ended = ConversationState::Ended;
-                group.part(&user, ended, last.clone()).await?;
+                group.part(&user, ended, known.clone()).await?;
             }
         }
         Ok(())
     }
 
-    /// What the group knew of its last message, if it was large.
-    async fn last_message<T: WriteTxn>(
-        &self,
-        txn: &mut T,
-    ) -> Result<Option<LastMessage>, StoreError> {
+    /// What the group knew of its activity, if it was large.
+    async fn activity<T: WriteTxn>(&self, txn: &mut T) -> Result<GroupActivity, StoreError> {
         let Some(ended) = self.dismissed.activity else {
-            return Ok(None);
+            return Ok(GroupActivity::default());
         };
         let list = self.dismissed.group.activity();
         let header = txn.remains(&list, ended, 1).await?.into_iter().next();
-        let activity = header.map(|header| decoded::<GroupActivity>(&list, &header));
-        Ok(activity.transpose()?.and_then(|activity| activity.last))
+        let known = header.map(|header| decoded(&list, &header)).transpose()?;
+        Ok(known.unwrap_or_default())
     }
 
     async fn clear_requests<T: WriteTxn>(&self, txn: &mut T) -> Result<(), StoreError> {

@@ -171,6 +171,16 @@ impl World {
         }
         let is_new = activity.is_none();
         let mut activity = activity.unwrap_or_default();
+        if is_new {
+            // It knows what its members knew.
+            let heard = |user: &String| {
+                let conversation = self.people[user].conversations.get(&id);
+                seq_of(conversation.and_then(|it| it.last.as_ref()))
+            };
+            if seq <= members.iter().map(heard).max().unwrap_or(0) {
+                return "stale";
+            }
+        }
         activity.last = Some(report.last.clone());
         if report.mention_all {
             activity.mention_all_seq = seq;

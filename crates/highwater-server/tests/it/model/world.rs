@@ -6,7 +6,7 @@ use super::conversations::seq_of;
 use highwater_protocol::kinds::{
     Announcement, Block, Circle, Conversation, ConversationState, ConversationType, Friend,
     FriendRequest, GroupActivity, GroupProfile, JoinPolicy, JoinRequest, LastMessage, Member,
-    RequestState, Role, UserProfile,
+    Mention, RequestState, Role, UserProfile,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -422,6 +422,8 @@ impl World {
     fn out(&mut self, group: &str, user: &str, state: ConversationState) {
         let id = format!("g:{group}");
         let last = self.last(user, &id);
+        let activity = self.groups[group].activity.as_ref();
+        let all_seq = activity.map_or(0, |activity| activity.mention_all_seq);
         let person = self.person(user);
         person.groups.remove(group);
         let Some(conversation) = person.conversations.get_mut(&id) else {
@@ -438,6 +440,11 @@ impl World {
             && last.seq <= conversation.cleared_seq
         {
             last.preview.clear();
+        }
+        let seen = conversation.read_seq.max(conversation.cleared_seq);
+        if conversation.mention.is_none() && all_seq > seen {
+            conversation.mention = Some(Mention::All);
+            conversation.mention_seq = all_seq;
         }
         conversation.state = state;
     }
