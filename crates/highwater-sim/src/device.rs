@@ -196,6 +196,23 @@ impl Device {
         }
     }
 
+    /// Says of each list whose position is one that was wrong before that it is
+    /// wrong again: what the device has now is from then (seed 459125).
+    pub(crate) fn taint_points(&mut self, journal: &[Moment], records: &Records) {
+        for (list, record) in records {
+            let Some(point) = record.as_ref().and_then(|record| record.shown.point) else {
+                continue;
+            };
+            let is_wrong = |then: &Moment| {
+                let taint = then.taints.get(list);
+                taint.is_some_and(|taint| taint.point == Some(point))
+            };
+            if journal.iter().chain(&self.lost).any(is_wrong) {
+                self.taints.entry(list.clone()).or_default().point = Some(point);
+            }
+        }
+    }
+
     /// Whether an error of the database is that of a fault of the disk which
     /// just happened.
     pub(crate) fn disk_failed(&mut self) -> bool {

@@ -288,6 +288,7 @@ impl World {
         };
         if damaged {
             self.devices[at].taint_all(&all);
+            self.devices[at].taint_points(&journal, &records);
         } else if !journal.is_empty() {
             let lost = &self.devices[at].lost;
             let follows = |at: usize| {
