@@ -312,6 +312,12 @@ impl Engine {
     fn accept(&mut self, ask: Ask) -> Result<(), Error> {
         let now_ms = self.shared.driver.clock.now_ms();
         let delayed = self.replica.poll_timeout().is_some_and(|at| at > now_ms);
+        if let Goal::Sync(Some(list)) | Goal::Verify(Some(list)) = &ask.goal
+            && self.replica.holds(list)
+        {
+            // Asked for by name is as good as opened: it may be there again.
+            self.replica.hold(list);
+        }
         match &ask.goal {
             Goal::Sync(None) => self.replica.sync(),
             Goal::Sync(Some(_)) if delayed => self.replica.sync(),

@@ -83,7 +83,8 @@ impl<V> List<V> {
         StatusWatch::new(self.shared().clone(), self.key.clone())
     }
 
-    /// Brings this list up to date, and proves it.
+    /// Brings this list up to date, and proves it. One that was gone is asked for
+    /// again, which [`Client::sync`] does not do.
     ///
     /// # Errors
     /// As [`Client::sync`].

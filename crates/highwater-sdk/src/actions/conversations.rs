@@ -55,10 +55,11 @@ impl Conversations {
         self.client().patch(path, settings).await
     }
 
-    /// Says that the user has read up to a message. It never goes back.
+    /// Says that the user has read up to a message, which may be one whose activity
+    /// the server was not told of yet. It never goes back.
     ///
     /// # Errors
-    /// `conversation_not_found`; `invalid_field`, past the last message.
+    /// `conversation_not_found`.
     pub async fn read(&self, conversation: &str, seq: u64) -> Result<(), Error> {
         let path = paths::conversation_verb(self.user(), conversation, "read");
         self.client().post(path, &Read { seq }).await.map(drop)

@@ -164,6 +164,34 @@ fn a_lost_right_drops_the_copy_and_a_right_that_is_back_brings_it_back_when_open
 }
 
 #[test]
+fn a_list_that_was_gone_comes_back_by_the_handle_that_the_app_has() {
+    let folder = tempdir().unwrap();
+    let server = TestServer::new();
+    let key = list("members/g1");
+    server.fill(&key, 5);
+    let client = server.client(&folder.path().join("db"));
+    let members = client.members("g1").unwrap();
+    block_on(client.sync()).unwrap();
+    server.deny(&key, true);
+    block_on(client.sync()).unwrap();
+    let report = block_on(members.sync()).unwrap();
+    assert_eq!(report.gone, std::slice::from_ref(&key));
+    server.deny(&key, false);
+    let report = block_on(members.sync()).unwrap();
+    assert_eq!((report.gone.len(), members.count().unwrap()), (0, 5));
+    assert!(matches!(members.status().unwrap(), Status::InSync { .. }));
+    // Whoever verifies it asks for it too.
+    server.deny(&key, true);
+    block_on(client.sync()).unwrap();
+    server.deny(&key, false);
+    assert!(matches!(
+        block_on(members.verify()).unwrap(),
+        Status::InSync { .. }
+    ));
+    assert_eq!(members.count().unwrap(), 5);
+}
+
+#[test]
 fn a_list_that_is_refused_alone_holds_up_no_other() {
     let folder = tempdir().unwrap();
     let server = TestServer::new();

@@ -104,7 +104,8 @@ impl<S: Store> Directory<S> {
         let mut written = Written {
             output: Vec::with_capacity(entries.len()),
             changes: Vec::new(),
-            replayed: true,
+            // Of nothing, there is nothing to replay.
+            replayed: !entries.is_empty(),
         };
         for (part, batch) in (0..).zip(entries.chunks(BATCH)) {
             let settled = written.output.len();
@@ -130,7 +131,7 @@ impl<S: Store> Directory<S> {
         let mut written = Written {
             output: (),
             changes: Vec::new(),
-            replayed: true,
+            replayed: !request.changes.is_empty(),
         };
         for (part, batch) in (0..).zip(request.changes.chunks(BATCH)) {
             let first = part as usize * BATCH;

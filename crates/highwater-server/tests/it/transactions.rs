@@ -141,6 +141,21 @@ async fn a_retry_of_a_request_in_batches_replays_what_was_done_and_does_the_rest
 }
 
 #[tokio::test]
+async fn a_batch_of_nothing_is_no_request_that_comes_again() {
+    let server = Running::start(store()).await;
+    let mut service = server.service().await;
+    let imports = [
+        ("/v1/admin/friends", json!({"pairs": []})),
+        ("/v1/admin/import", json!({"at": 0, "changes": []})),
+    ];
+    for (path, body) in imports {
+        let answer = service.post(path, &body).await.ok();
+        assert_eq!(answer.header("idempotency-replayed"), "", "{path}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
 async fn answers_that_are_a_day_old_are_purged_and_newer_ones_stay() {
     let store = store();
     let server = Running::configured(store.clone(), &[("purge_interval_s", "1")]).await;

@@ -623,10 +623,13 @@ impl World {
         Ok(users
             .iter()
             .map(|user| {
-                if self.group(group).members.contains_key(user) {
-                    if sees { "already_member" } else { "added" }
+                let is_member = self.group(group).members.contains_key(user);
+                if is_member && sees {
+                    "already_member"
                 } else if who.is_some_and(|who| self.blocks(user, who)) {
                     "blocked"
+                } else if is_member {
+                    "added"
                 } else {
                     self.admit(group, user, Role::Member, who, now);
                     "added"
@@ -649,9 +652,9 @@ impl World {
                 if !outcome.is_empty() {
                     continue;
                 }
-                let inside = self.group(group);
-                let size = inside.members.len();
-                let Some(member) = inside.members.get(user) else {
+                let members = self.groups.get(group).map(|inside| &inside.members);
+                let size = members.map_or(0, |members| members.len());
+                let Some(member) = members.and_then(|members| members.get(user)) else {
                     *outcome = "not_member";
                     continue;
                 };
@@ -662,7 +665,10 @@ impl World {
                 } else if member.role == Role::Owner && size > 1 {
                     *outcome = "owner_required";
                 } else {
-                    self.expel(group, user);
+                    match size {
+                        1 => self.end(group),
+                        _ => self.expel(group, user),
+                    }
                     *outcome = "removed";
                 }
             }
