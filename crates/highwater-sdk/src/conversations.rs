@@ -123,7 +123,9 @@ impl Conversations {
 
     /// Messages that the user has not read, in all conversations that are shown
     /// and whose messages come ([`Receive::Nothing`] keeps them away). Of a list
-    /// whose first sync is under way, what is there so far.
+    /// whose first sync is under way, what is there so far; what goes on in large
+    /// groups is asked for behind it, by a client that was started, the next
+    /// [`Client::sync`], or a page.
     ///
     /// [`Receive::Nothing`]: crate::lists::Receive::Nothing
     ///

@@ -5,7 +5,8 @@ use futures::executor::block_on;
 use futures::{FutureExt as _, StreamExt as _};
 use highwater_protocol::kinds::Payload as _;
 use highwater_sdk::lists::{
-    Conversation, Friend, FriendRequest, LastMessage, Member, RequestState, Role,
+    Block, Conversation, Friend, FriendRequest, JoinRequest, JoinedGroup, LastMessage, Member,
+    RequestState, Role,
 };
 use highwater_sdk::{Client, Happening, Happenings};
 use std::sync::Arc;
@@ -264,6 +265,111 @@ fn conversations_and_how_many_messages_are_unread_in_all() {
     let conversation = "u:u9".to_owned();
     let removed = Happening::ConversationRemoved { conversation };
     assert_eq!(told(&mut happenings), [removed, unread(0)]);
+}
+
+#[test]
+fn a_new_conversation_comes_with_what_is_in_it() {
+    let device = device();
+    device.client.conversations().unwrap();
+    device.sync();
+    let mut happenings = device.client.happenings();
+    told(&mut happenings);
+    let last = Some(LastMessage {
+        seq: 3,
+        sender: "u9".to_owned(),
+        ..LastMessage::default()
+    });
+    let new = Conversation {
+        last,
+        ..Conversation::default()
+    };
+    device.write("conversations/u1", vec![put("u:u9", &[1; 9], new.encode())]);
+    let added = told(&mut happenings);
+    assert!(
+        matches!(&added[..], [Happening::ConversationAdded { conversation, view: Some(view) }, Happening::TotalUnread { messages: 3 }]
+            if conversation == "u:u9" && view.conversation == new),
+        "{added:?}"
+    );
+}
+
+#[test]
+fn groups_blocks_and_applications_say_what_became_of_them() {
+    let device = device();
+    let client = &device.client;
+    client.groups().unwrap();
+    client.blocks().unwrap();
+    client.group("g1").join_requests().unwrap();
+    client.sent_join_requests().unwrap();
+    device.sync();
+    let mut happenings = client.happenings();
+    let (group, user) = ("g1".to_owned(), "u9".to_owned());
+    let gone = |id: &str| vec![Op::Delete(id.to_owned())];
+
+    let block = Block::default();
+    device.write("blocks/u1", vec![put("u9", b"9", block.encode())]);
+    let blocked = Happening::Blocked {
+        user: user.clone(),
+        block: Some(block),
+    };
+    assert_eq!(told(&mut happenings), [blocked]);
+    device.write("blocks/u1", gone("u9"));
+    assert_eq!(
+        told(&mut happenings),
+        [Happening::Unblocked { user: user.clone() }]
+    );
+    device.write(
+        "groups/u1",
+        vec![put("g2", b"9", JoinedGroup::default().encode())],
+    );
+    let entered = Happening::GroupJoined {
+        group: "g2".to_owned(),
+    };
+    assert_eq!(told(&mut happenings), [entered]);
+    device.write("groups/u1", gone("g2"));
+    let left = Happening::GroupLeft {
+        group: "g2".to_owned(),
+    };
+    assert_eq!(told(&mut happenings), [left]);
+
+    let pending = JoinRequest::default();
+    device.write("join_requests/g1", vec![put("u9", b"9", pending.encode())]);
+    let received = Happening::JoinRequestReceived {
+        group: group.clone(),
+        user: user.clone(),
+        request: Some(pending.clone()),
+    };
+    assert_eq!(told(&mut happenings), [received]);
+    device.write("join_requests/g1", gone("u9"));
+    let closed = Happening::JoinRequestClosed {
+        group: group.clone(),
+        user,
+    };
+    assert_eq!(told(&mut happenings), [closed]);
+
+    device.write(
+        "sent_join_requests/u1",
+        vec![put("g1", b"9", pending.encode())],
+    );
+    let sent = Happening::JoinRequestSent {
+        group: group.clone(),
+        request: Some(pending),
+    };
+    assert_eq!(told(&mut happenings), [sent]);
+    let no = JoinRequest {
+        state: RequestState::Rejected,
+        ..JoinRequest::default()
+    };
+    device.write("sent_join_requests/u1", vec![put("g1", b"9", no.encode())]);
+    let rejected = Happening::JoinRequestRejected {
+        group: group.clone(),
+        request: Some(no),
+    };
+    assert_eq!(told(&mut happenings), [rejected]);
+    device.write("sent_join_requests/u1", gone("g1"));
+    assert_eq!(
+        told(&mut happenings),
+        [Happening::SentJoinRequestClosed { group }]
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) struct ImportBody {
     /// When it happened, in seconds since 1970.
     at: i64,
-    /// 1 to 1,000 changes, in their order.
+    /// Up to 1,000 changes, in their order.
     changes: Vec<ImportedChange>,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct ReadBody {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ActivitiesBody {
-    /// 1 to 1,000.
+    /// Up to 1,000.
     #[schemars(with = "Vec<ActivityBody>")]
     activities: Vec<Value>,
     /// Write those that can be written, and say which cannot; else one that cannot

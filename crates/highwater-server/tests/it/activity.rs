@@ -4,7 +4,7 @@
 use crate::conversations::{change, clear, delete, draft, read};
 use crate::faulty::Faulty;
 use crate::groups::{conversation, element, finish, staffed};
-use crate::kit::{Hands, NOW_MS, key, store};
+use crate::kit::{Hands, NOW_MS, Running, key, since, store};
 use crate::people::{describe, named};
 use crate::rules::{
     actor, assert_in_step, create, dismiss, group, invite, join, leave, members, remove, rows, run,
@@ -14,6 +14,7 @@ use highwater_protocol::kinds::{
     Conversation, ConversationState, ConversationType, GroupActivity, LastMessage, Mention,
     Payload as _, Role,
 };
+use highwater_protocol::message::Answer;
 use highwater_protocol::{Code, ListKey};
 use highwater_server::Metrics;
 use highwater_server::domain::{
@@ -200,22 +201,30 @@ async fn a_message_that_is_known_is_stale_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn many_messages_between_two_syncs_cost_one_item() {
+async fn many_messages_between_two_syncs_cost_a_device_one_item_each() {
     let store = staffed().await;
-    let before = rows(&store, &key("conversations", "m")).await.len();
-    let many = (1..=500).map(|seq| in_group("g", seq, "o")).collect();
+    report(&store, between("m", "x", 1, "x")).await;
+    let server = Running::start(store.clone()).await;
+    let mut device = server.user("m").await;
+    let copy = device.list("conversations", "m").await;
+    let in_both = |seq| [in_group("g", seq, "o"), between("m", "x", seq, "x")];
+    let many = (2..=501).flat_map(in_both).collect();
     let reported = report_in(&store, many, false).await;
-    assert!(
-        reported
-            .outcomes
-            .iter()
-            .all(|one| *one == ActivityOutcome::Written)
-    );
-    assert_eq!(rows(&store, &key("conversations", "m")).await.len(), before);
+    let is_written = |one: &ActivityOutcome| *one == ActivityOutcome::Written;
+    assert!(reported.outcomes.iter().all(is_written));
+    let Answer::Delta(delta) = device.ask(since("conversations", "m", &copy)).await else {
+        panic!("two conversations changed");
+    };
+    assert!(delta.deleted.is_empty());
+    let mut changed: Vec<_> = delta.rows.iter().map(|row| row.id.as_str()).collect();
+    changed.sort_unstable();
+    assert_eq!(changed, ["g:g", "u:x"]);
     let conversation = of(&store, "m", "g:g").await;
-    assert_eq!(conversation.last, Some(last(500, "o")));
+    assert_eq!(conversation.last, Some(last(501, "o")));
+    // Of the first message that they hear of, and those after it.
     assert_eq!(unread(&conversation, "m"), 500);
     assert_eq!(unread(&of(&store, "o", "g:g").await, "o"), 0);
+    server.end().await;
 }
 
 #[tokio::test]
@@ -331,8 +340,7 @@ async fn the_system_speaks_to_whom_it_names() {
     );
 }
 
-/// OpenIM: 100,000 conversations were written for one message; #3525: a batch
-/// failed whole because of one group.
+/// OpenIM: 100,000 conversations were written for one message.
 #[tokio::test]
 async fn a_message_in_a_large_group_is_one_durable_write() {
     let store = large(5_000).await;

@@ -398,6 +398,37 @@ async fn bodies_of_operations_are_checked_by_field() {
     server.end().await;
 }
 
+#[tokio::test]
+async fn extra_data_that_is_too_long_or_no_json_is_refused_wherever_it_is_given() {
+    let store = store();
+    crate::people::make_friends(&store, "o", "f").await;
+    let server = Running::start(store).await;
+    let mut o = server.user("o").await;
+    o.post("/v1/groups", &json!({"group": "g", "name": "G"}))
+        .await
+        .ok();
+    let long = json!({"name": "N", "extra": "x".repeat(4_095)});
+    for (method, path) in [
+        ("PUT", "/v1/users/o/profile"),
+        ("PATCH", "/v1/users/o/friends/f"),
+        ("PATCH", "/v1/users/o/conversations/g:g"),
+        ("PATCH", "/v1/groups/g"),
+        ("PUT", "/v1/groups/g/members/o/extra"),
+    ] {
+        let mut body = long.clone();
+        if !path.ends_with("profile") {
+            body.as_object_mut().unwrap().remove("name");
+        }
+        let reply = o.json(method, path, &body).await;
+        let expected = (413, "too_large".to_owned(), "extra".to_owned(), 4_096);
+        assert_eq!(reply.refusal(), expected, "{method} {path}");
+        let json = [("content-type", "application/json")];
+        let reply = o.send(method, path, &json, b"{\"extra\": {no}}").await;
+        assert_eq!(reply.code(), "malformed_message", "{method} {path}");
+    }
+    server.end().await;
+}
+
 /// Fields in their order would be taken for the object, and change their meaning
 /// with the next field.
 #[tokio::test]
